@@ -1,0 +1,55 @@
+# Copyright (c) 2026 The Muster authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+PYTHON ?= python3
+JOB ?= examples/allreduce.yml
+STORE ?= $(CURDIR)/.demo/state
+PYTEST_ARGS ?=
+
+# Everything below runs from the checkout's own environment, wherever a tool looks for python or ansible.
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+unexport PYTHONPATH
+
+.DEFAULT_GOAL := help
+.PHONY: help venv demo test lint sanity bench-launch picture clean
+
+help:  ## show the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.venv/bin/pip:
+	$(PYTHON) -m venv .venv
+
+.venv/runtime.stamp: pyproject.toml setup.py meta/ee-requirements.txt | .venv/bin/pip
+	.venv/bin/pip install --quiet --editable '.[ansible]'
+	touch $@
+
+.venv/test.stamp: .venv/runtime.stamp
+	.venv/bin/pip install --quiet --editable '.[ansible,test,torch]'
+	touch $@
+
+venv: .venv/test.stamp  ## make .venv with everything that the tests need
+
+demo: .venv/runtime.stamp  ## train on three pretended nodes of this machine (JOB=examples/allreduce.yml)
+	@export MUSTER_STORE='$(STORE)'; \
+	ansible-playbook playbooks/launch.yml --inventory inventories/local --extra-vars '@$(JOB)'; code=$$?; \
+	echo; muster status; muster jobs; exit $$code
+
+test: .venv/test.stamp  ## run all tests (as root on Debian also those on real nodes)
+	.ci/test $(PYTEST_ARGS)
+
+lint:  ## run ruff, mypy, import floors, yamllint, ansible-lint and the documentation lint
+	.ci/lint
+
+sanity:  ## run ansible-test sanity on the oldest and the newest ansible-core that is supported
+	.ci/sanity
+
+bench-launch: .venv/test.stamp  ## measure launch.yml against ping, the naive playbook, pdsh and ssh (root on Debian)
+	tests/lab/install.sh
+	python -m tests.bench.launch
+
+picture: .venv/runtime.stamp  ## draw the README's picture of a run again
+	python docs/picture.py
+
+clean:  ## remove what building, testing and the demo left behind
+	rm -rf .venv .demo build dist *.egg-info *.tar.gz .*_cache .hypothesis
