@@ -1,0 +1,60 @@
+# Copyright (c) 2026 The Muster authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a cluster is: nodes, jobs, leases, and what may happen to them. No I/O; imports nothing of ours."""
+
+from __future__ import annotations
+
+from .errors import (
+    InUse,
+    InvalidInput,
+    InvalidTransition,
+    MusterError,
+    NoCapacity,
+    NotFound,
+    StaleEpoch,
+    StoreError,
+)
+from .identity import new_job_id
+from .job import ENDED, SECRET, Attempt, Constraints, Job, JobSpec, State, checked_transition
+from .lease import Lease, lease_id
+from .names import natural, nearest
+from .node import Admin, Gpu, Health, Node, NodeFacts, Reachability, Status, status
+from .times import iso, parse, utc_now
+from .validation import validated
+
+__all__ = [
+    "ENDED",
+    "SECRET",
+    "Admin",
+    "Attempt",
+    "Constraints",
+    "Gpu",
+    "Health",
+    "InUse",
+    "InvalidInput",
+    "InvalidTransition",
+    "Job",
+    "JobSpec",
+    "Lease",
+    "MusterError",
+    "NoCapacity",
+    "Node",
+    "NodeFacts",
+    "NotFound",
+    "Reachability",
+    "StaleEpoch",
+    "State",
+    "Status",
+    "StoreError",
+    "checked_transition",
+    "iso",
+    "lease_id",
+    "natural",
+    "nearest",
+    "new_job_id",
+    "parse",
+    "status",
+    "utc_now",
+    "validated",
+]

@@ -1,0 +1,185 @@
+# Copyright (c) 2026 The Muster authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A job: what the user asked for, its state, and its attempts."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from .errors import InvalidTransition
+from .names import job_name_fault
+
+State = Literal["QUEUED", "ALLOCATED", "STARTING", "RUNNING", "SUCCEEDED", "FAILED", "CANCELED", "LOST"]
+
+TRANSITIONS: dict[State, frozenset[State]] = {
+    "QUEUED": frozenset({"ALLOCATED", "CANCELED"}),
+    "ALLOCATED": frozenset({"STARTING", "QUEUED", "CANCELED", "FAILED", "LOST"}),
+    "STARTING": frozenset({"RUNNING", "CANCELED", "FAILED", "LOST"}),
+    "RUNNING": frozenset({"SUCCEEDED", "FAILED", "CANCELED", "LOST"}),
+    "SUCCEEDED": frozenset(),
+    "FAILED": frozenset({"QUEUED"}),
+    "CANCELED": frozenset(),
+    "LOST": frozenset({"QUEUED", "RUNNING", "SUCCEEDED", "FAILED"}),
+}
+"""The only moves allowed (DESIGN, section 3)."""
+
+ENDED: frozenset[State] = frozenset({"SUCCEEDED", "FAILED", "CANCELED", "LOST"})
+
+SECRET = "********"
+_SECRET_KEY = re.compile(r"TOKEN|SECRET|PASSW|CREDENTIAL|(API|ACCESS|PRIVATE|AUTH)_?KEY", re.IGNORECASE)
+
+
+def checked_transition(job: str, before: State, after: State) -> State:
+    """``after``, or :class:`InvalidTransition` naming both states."""
+    if after not in TRANSITIONS[before]:
+        raise InvalidTransition(f"job {job} is {before} and cannot become {after}")
+    return after
+
+
+class Constraints(BaseModel):
+    """Which nodes a job accepts. ``labels``: all must be equal; ``gpu_model``: part of the model's name, any case."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    labels: dict[str, str] = {}
+    gpu_model: str = ""
+    min_gpu_memory_mib: int = Field(default=0, ge=0)
+
+    @field_validator("labels", mode="before")
+    @classmethod
+    def _labels_are_text(cls, value: object) -> object:
+        return {str(k): str(v) for k, v in value.items()} if isinstance(value, dict) else value
+
+
+class JobSpec(BaseModel):
+    """What the user asks for, as in ``-e @job.yml``. Times in seconds. Numbers may come as strings (AWX surveys)."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str
+    command: list[str] = Field(min_length=1)
+    cwd: str | None = None
+    env: dict[str, str] = {}
+    nodes: int | None = Field(default=None, ge=1)
+    gpus_per_node: int | None = Field(default=None, ge=1)
+    slots_per_node: int | None = Field(default=None, ge=1)
+    gpus: int | None = Field(default=None, ge=1)
+    slots: int | None = Field(default=None, ge=1)
+    constraints: Constraints = Constraints()
+    launcher: Literal["direct", "torchrun"] = "direct"
+    user: str | None = None
+    time_limit_s: int | None = Field(default=None, ge=1)
+    grace_s: int = Field(default=10, ge=0)
+    max_restarts: int = Field(default=0, ge=0)
+    priority: int = 0
+
+    @field_validator("name", mode="after")
+    @classmethod
+    def _name_is_safe(cls, value: str) -> str:
+        if fault := job_name_fault(value):
+            raise ValueError(fault)
+        return value
+
+    @field_validator("command", mode="before")
+    @classmethod
+    def _command_is_a_list(cls, value: object) -> object:
+        if isinstance(value, str):
+            raise ValueError(f"must be a list of words, not a string: write {value.split()!r}")
+        if isinstance(value, list) and any(isinstance(v, (dict, list, type(None))) for v in value):
+            raise ValueError("each word of the command must be a string or a number")
+        return [str(word) for word in value] if isinstance(value, list) else value
+
+    @field_validator("env", mode="before")
+    @classmethod
+    def _env_is_text(cls, value: object) -> object:
+        if not isinstance(value, dict):
+            return value
+        for key, item in value.items():
+            if not isinstance(item, (str, int, float)) or isinstance(item, bool):
+                raise ValueError(f"{key} must be a string: put quotes round {item!r}")
+            if not str(key) or "=" in str(key) or "\0" in f"{key}{item}":
+                raise ValueError(f"{key!r} is no name of an environment variable")
+        return {str(key): str(item) for key, item in value.items()}
+
+    @field_validator(
+        "cwd", "user", "nodes", "gpus_per_node", "slots_per_node", "gpus", "slots", "time_limit_s", mode="before"
+    )
+    @classmethod
+    def _empty_is_unset(cls, value: object) -> object:
+        return None if value == "" else value
+
+    @field_validator("launcher", mode="before")
+    @classmethod
+    def _launcher_is_known(cls, value: object) -> object:
+        if value not in ("direct", "torchrun"):
+            raise ValueError(f"{value!r} is no launcher: use direct or torchrun")
+        return value
+
+    @field_validator("cwd", mode="after")
+    @classmethod
+    def _cwd_is_absolute(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith("/"):
+            raise ValueError(f"must be an absolute path on the nodes, not {value!r}")
+        return value
+
+    @model_validator(mode="after")
+    def _size_is_asked_for_once(self) -> JobSpec:
+        given = [
+            key
+            for key in ("nodes", "gpus_per_node", "slots_per_node", "gpus", "slots")
+            if getattr(self, key) is not None
+        ]
+        allowed = ({"nodes"}, {"nodes", "gpus_per_node"}, {"nodes", "slots_per_node"}, {"gpus"}, {"slots"})
+        if not given:
+            raise ValueError("says no size: give nodes, nodes with gpus_per_node or slots_per_node, gpus, or slots")
+        if set(given) not in allowed:
+            raise ValueError(
+                f"asks for its size in two ways ({', '.join(given)}): "
+                "give nodes, nodes with gpus_per_node or slots_per_node, gpus, or slots"
+            )
+        return self
+
+    def without_secrets(self) -> JobSpec:
+        """The same spec with the values of secret-looking variables replaced by :data:`SECRET`: what the state keeps."""
+        env = {key: SECRET if _SECRET_KEY.search(key) else value for key, value in self.env.items()}
+        return self.model_copy(update={"env": env})
+
+
+class Attempt(BaseModel):
+    """One try at a job. ``epoch`` is its fencing token; ``plan`` the rank plan it was given, as a document."""
+
+    number: int = Field(ge=1)
+    epoch: int = Field(ge=1)
+    state: State = "ALLOCATED"
+    plan: dict[str, Any] = {}
+    allocated_at: str | None = None
+    started_at: str | None = None
+    ended_at: str | None = None
+    failure: dict[str, Any] | None = None
+    reason: str = ""
+
+
+class Job(BaseModel):
+    """One training run: its spec, its state, and its attempts in order."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    id: str
+    name: str
+    state: State = "QUEUED"
+    spec: JobSpec
+    attempts: list[Attempt] = []
+    submitted_by: str = ""
+    created_at: str
+    started_at: str | None = None
+    ended_at: str | None = None
+    reason: str = ""
+
+    @property
+    def attempt(self) -> Attempt | None:
+        """The attempt that is going on, or was the last."""
+        return self.attempts[-1] if self.attempts else None

@@ -1,0 +1,36 @@
+# Copyright (c) 2026 The Muster authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Names that are safe in file names, unit names and on a command line, and what the user may have meant."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable
+
+_JOB_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+_LABEL_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,62}")
+
+
+def job_name_fault(name: str) -> str | None:
+    """What is wrong with a job's name, or None."""
+    if not _JOB_NAME.fullmatch(name) or ".." in name:
+        return f"{name!r} is no job name: use 1 to 63 letters, digits, '.', '_' or '-', no '..', a letter or digit first"
+    return None
+
+
+def label_key_fault(key: str) -> str | None:
+    """What is wrong with a label's key, or None."""
+    return None if _LABEL_KEY.fullmatch(key) else f"{key!r} is no label name: use letters, digits, '.', '_', '/' or '-'"
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The known word most like ``word``, if any is like it."""
+    found = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    return found[0] if found else None
+
+
+def natural(name: str) -> tuple[tuple[int, int, str], ...]:
+    """Sort key by which gpu2 comes before gpu10."""
+    return tuple((0, int(part), "") if part.isdigit() else (1, 0, part) for part in re.split(r"(\d+)", name) if part)

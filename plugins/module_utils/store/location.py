@@ -1,0 +1,48 @@
+# Copyright (c) 2026 The Muster authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where the state lives: from the store's URL to the store."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Protocol
+from contextlib import AbstractContextManager
+from collections.abc import Mapping
+
+from ..model import InvalidInput
+from .directory import DirectoryStore
+from .tables import Draft, Tables
+
+
+class Store(Protocol):
+    """What every kind of store does; see :class:`DirectoryStore` for the promises."""
+
+    transactions: int
+
+    def read(self) -> Tables: ...
+
+    def transaction(self, *, who: str, why: str) -> AbstractContextManager[Draft]: ...
+
+    def contacts(self) -> dict[str, str]: ...
+
+    def contacted(self, seen: Mapping[str, str]) -> None: ...
+
+
+def default_location() -> str:
+    """``MUSTER_STORE``, else a directory of the user's (XDG base directory specification)."""
+    state_home = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
+    return os.environ.get("MUSTER_STORE") or f"{state_home}/muster"
+
+
+def open_store(location: str | None = None) -> Store:
+    """The store at ``location`` (default: :func:`default_location`). Opening makes and changes nothing."""
+    location = location or default_location()
+    scheme, separator, _rest = location.partition("://")
+    if separator and scheme != "file":
+        raise InvalidInput(f"store {scheme}://... is not supported by this version", "give a directory")
+    path = Path(location.removeprefix("file://")).expanduser()
+    if path.is_file():
+        raise InvalidInput(f"store {path} is a file", "give the directory that it lies in")
+    return DirectoryStore(path.absolute())
