@@ -16,7 +16,9 @@ _LABEL_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,62}")
 def job_name_fault(name: str) -> str | None:
     """What is wrong with a job's name, or None."""
     if not _JOB_NAME.fullmatch(name) or ".." in name:
-        return f"{name!r} is no job name: use 1 to 63 letters, digits, '.', '_' or '-', no '..', a letter or digit first"
+        return (
+            f"{name!r} is no job name: use 1 to 63 letters, digits, '.', '_' or '-', no '..', a letter or digit first"
+        )
     return None
 
 

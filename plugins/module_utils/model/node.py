@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, computed_field, field_validator
 
 from .names import label_key_fault
 
@@ -92,11 +92,13 @@ class Node(NodeFacts):
     health: Health = Health()
     created_at: str | None = None
 
+    @computed_field  # type: ignore[prop-decorator]
     @property
     def gpu_model(self) -> str:
         """The models of its GPUs, or ``unknown`` where it has none."""
         return ", ".join(sorted({gpu.model for gpu in self.gpus})) or "unknown"
 
+    @computed_field  # type: ignore[prop-decorator]
     @property
     def gpu_memory_mib(self) -> int:
         """The memory of its smallest GPU in MiB; 0 where it has none."""

@@ -46,7 +46,9 @@ def _sentence(model: type[BaseModel], error: Any, where: str) -> str:
     if kind == "extra_forbidden":
         known = _fields_at(model, path[:-1])
         meant = nearest(path[-1], known)
-        return f"{place} is unknown: " + (f"did you mean {meant}?" if meant else f"known are {', '.join(sorted(known))}")
+        return f"{place} is unknown: " + (
+            f"did you mean {meant}?" if meant else f"known are {', '.join(sorted(known))}"
+        )
     if kind == "missing":
         return f"{place} is missing"
     if kind == "value_error":

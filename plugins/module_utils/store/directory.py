@@ -51,6 +51,11 @@ class DirectoryStore:
                     replace_durably(self.path / "state.json", content)
                 self.transactions += 1
 
+    @contextlib.contextmanager
+    def rehearsal(self) -> Iterator[Draft]:
+        """A transaction that is never written and locks nothing: what check mode decides on."""
+        yield Draft(self._load())
+
     def contacts(self) -> dict[str, str]:
         """When each node was last seen (node name -> ISO 8601). Not a part of the state, and lost without harm."""
         try:

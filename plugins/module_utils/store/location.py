@@ -6,10 +6,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
-from contextlib import AbstractContextManager
-from collections.abc import Mapping
 
 from ..model import InvalidInput
 from .directory import DirectoryStore
@@ -24,6 +24,8 @@ class Store(Protocol):
     def read(self) -> Tables: ...
 
     def transaction(self, *, who: str, why: str) -> AbstractContextManager[Draft]: ...
+
+    def rehearsal(self) -> AbstractContextManager[Draft]: ...
 
     def contacts(self) -> dict[str, str]: ...
 

@@ -1,0 +1,13 @@
+# Copyright (c) 2026 The Muster authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The facade over the state: one method a transaction."""
+
+from __future__ import annotations
+
+from .facade import Cluster, node_documents, open_cluster
+from .jobs import Outcome
+from .nodes import NodeChange
+from .view import View
+
+__all__ = ["Cluster", "NodeChange", "Outcome", "View", "node_documents", "open_cluster"]

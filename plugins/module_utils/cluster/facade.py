@@ -1,0 +1,163 @@
+# Copyright (c) 2026 The Muster authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The cluster: one method a transaction. Every door (module, plugin, command, controller) goes through here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from datetime import datetime
+from typing import Any
+
+from ..model import Admin, Job, JobSpec, Lease, Node, NodeFacts, iso, utc_now
+from ..scheduling import RankPlan
+from ..store import Draft, Store, open_store
+from . import jobs, nodes
+from .jobs import Outcome
+from .nodes import NodeChange
+from .view import View
+
+
+class Cluster:
+    """The state of one cluster, and what may be done to it.
+
+    ``actor`` is written with each change. With ``dry_run`` every method decides as usual and nothing is written:
+    check mode. All methods raise subclasses of :class:`MusterError`, and then nothing was changed.
+    """
+
+    def __init__(
+        self, store: Store, *, actor: str, dry_run: bool = False, clock: Callable[[], datetime] = utc_now
+    ) -> None:
+        self.store = store
+        self.actor = actor
+        self.dry_run = dry_run
+        self._clock = clock
+
+    def view(self) -> View:
+        """Everything at one point in time, without a lock."""
+        return View(self.store.read(), self.store.contacts())
+
+    def job(self, reference: str) -> Job:
+        """The job with this id, or the latest of this name; :class:`NotFound` if there is none."""
+        return jobs.find(self.store.read(), reference)
+
+    def nodes(self) -> dict[str, Node]:
+        """All nodes by name."""
+        return nodes.load_nodes(self.store.read())
+
+    def leases(self, job: str | None = None) -> list[Lease]:
+        """All leases, or those of the job with this id."""
+        return [lease for lease in nodes.load_leases(self.store.read()) if job in (None, lease.job)]
+
+    def sync_nodes(
+        self, facts: Sequence[NodeFacts], *, keep: Collection[str] | None = None, why: str = "sync"
+    ) -> list[NodeChange]:
+        """Make the state say what ``facts`` say; with ``keep``, forget nodes in neither (unless they hold a lease)."""
+        with self._change(why) as draft:
+            return nodes.sync(draft, facts, keep=keep, now=self._now())
+
+    def remove_nodes(self, names: Iterable[str], *, why: str = "remove nodes") -> list[NodeChange]:
+        """Forget nodes; :class:`InUse` if one holds a lease."""
+        with self._change(why) as draft:
+            return nodes.remove(draft, names, leased="refuse")
+
+    def drain(self, names: Iterable[str], *, reason: str, wait: bool = False) -> list[NodeChange]:
+        """Take nodes out of placement; what runs there may end. ``wait``: displayed as draining until then."""
+        state = Admin(state="draining" if wait else "drained", by=self.actor, at=self._now(), reason=reason)
+        with self._change(f"drain: {reason}") as draft:
+            return nodes.administer(draft, names, state)
+
+    def resume(self, names: Iterable[str], *, why: str = "resume nodes") -> list[NodeChange]:
+        """Offer drained nodes again."""
+        with self._change(why) as draft:
+            return nodes.administer(draft, names, Admin(state="enabled", by=self.actor, at=self._now()))
+
+    def contacted(self, reached: Collection[str], unreachable: Mapping[str, str] | None = None) -> None:
+        """Note who was reached just now, and who could not be (name -> why)."""
+        unreachable = unreachable or {}
+        known = self.nodes()
+        news = [name for name in reached if name in known and not known[name].reachability.ok]
+        losses = {name: why for name, why in unreachable.items() if name in known}
+        if news or any(known[name].reachability.ok is not False for name in losses):
+            with self._change("contact") as draft:
+                nodes.mark(draft, news, losses, now=self._now())
+        if not self.dry_run and any(name in known for name in reached):
+            self.store.contacted({name: self._now() for name in reached if name in known})
+
+    def submit(self, spec: JobSpec) -> Job:
+        """A new job, QUEUED."""
+        with self._change(f"submit {spec.name}") as draft:
+            return jobs.submit(draft, spec, who=self.actor, now=self._clock())
+
+    def allocate(self, job: str | JobSpec, *, within: Collection[str] | None = None) -> tuple[Job, RankPlan]:
+        """Lease nodes for a QUEUED job, or submit and lease at once: a spec that does not fit leaves nothing behind."""
+        with self._change(f"allocate {job if isinstance(job, str) else job.name}") as draft:
+            now = self._clock()
+            found = jobs.find(draft, job) if isinstance(job, str) else jobs.submit(draft, job, who=self.actor, now=now)
+            return jobs.allocate(draft, found, within=within, now=now)
+
+    def starting(self, job: str, epoch: int) -> Job:
+        """ALLOCATED -> STARTING."""
+        with self._change(f"start {job}") as draft:
+            return jobs.starting(draft, jobs.find(draft, job), epoch)
+
+    def running(self, job: str, epoch: int) -> Job:
+        """STARTING -> RUNNING."""
+        with self._change(f"running {job}") as draft:
+            return jobs.running(draft, jobs.find(draft, job), epoch, now=self._clock())
+
+    def finish(
+        self,
+        job: str,
+        epoch: int,
+        outcome: Outcome,
+        *,
+        cleared: Collection[str] = (),
+        doubtful: Mapping[str, str] | None = None,
+    ) -> Job:
+        """The attempt has ended; its leases go where the node says that nothing is left (see :meth:`release`)."""
+        with self._change(f"{outcome.state.lower()} {job}: {outcome.reason}") as draft:
+            ended = jobs.finish(draft, jobs.find(draft, job), epoch, outcome, now=self._clock())
+            self._give_back(draft, ended, cleared, doubtful or {})
+            return ended
+
+    def withdraw(self, job: str, epoch: int) -> None:
+        """Take back a launch that the nodes refused before anything was started."""
+        with self._change(f"withdraw {job}") as draft:
+            jobs.withdraw(draft, jobs.find(draft, job), epoch)
+
+    def release(
+        self,
+        job: str,
+        *,
+        cleared: Collection[str],
+        doubtful: Mapping[str, str] | None = None,
+        reason: str = "released",
+    ) -> tuple[Job, list[Lease]]:
+        """Give back leases on ``cleared`` nodes; cancel the job if it had not ended. Returns it and those leases."""
+        with self._change(f"release {job}: {reason}") as draft:
+            found = jobs.find(draft, job)
+            if jobs.is_active(found):
+                epoch = found.attempt.epoch if found.attempt else 0
+                found = jobs.finish(draft, found, epoch, Outcome("CANCELED", reason), now=self._clock())
+            return found, self._give_back(draft, found, cleared, doubtful or {})
+
+    def _give_back(self, draft: Draft, job: Job, cleared: Collection[str], doubtful: Mapping[str, str]) -> list[Lease]:
+        return jobs.release(draft, job, cleared=cleared, doubtful=doubtful, who=self.actor, now=self._clock())
+
+    def _change(self, why: str) -> AbstractContextManager[Draft]:
+        return self.store.rehearsal() if self.dry_run else self.store.transaction(who=self.actor, why=why)
+
+    def _now(self) -> str:
+        return iso(self._clock())
+
+
+def open_cluster(location: str | None, *, actor: str, dry_run: bool = False) -> Cluster:
+    """The cluster whose state is at ``location`` (see :func:`..store.open_store`)."""
+    return Cluster(open_store(location), actor=actor, dry_run=dry_run)
+
+
+def node_documents(changes: Iterable[NodeChange], side: str) -> dict[str, Any]:
+    """``before`` or ``after`` of what changed, by node: the two sides of a diff."""
+    return {c.name: getattr(c, side) for c in changes if c.action in ("created", "updated", "removed")}

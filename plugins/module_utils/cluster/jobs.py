@@ -1,0 +1,199 @@
+# Copyright (c) 2026 The Muster authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What may happen to jobs and their leases, as functions over one transaction's draft."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from ..model import (
+    ENDED,
+    Admin,
+    Attempt,
+    InvalidInput,
+    Job,
+    JobSpec,
+    Lease,
+    NotFound,
+    StaleEpoch,
+    State,
+    checked_transition,
+    iso,
+    lease_id,
+    new_job_id,
+    parse,
+)
+from ..scheduling import RankPlan, capacities, choose_port, place, rank_plan
+from ..store import Draft, Tables
+from .nodes import administer, load_leases, load_nodes, unknown_node
+
+START_WITHIN_S = 600
+"""How long an allocation waits for its start before its leases lapse."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How an attempt ended. ``failure``: the first failing rank, as the agent recorded it."""
+
+    state: State
+    reason: str = ""
+    failure: dict[str, Any] | None = None
+
+
+def load_jobs(tables: Tables) -> list[Job]:
+    """All jobs, oldest first."""
+    return sorted((Job.model_validate(row) for row in tables.all("jobs")), key=lambda job: (job.created_at, job.id))
+
+
+def find(tables: Tables, reference: str) -> Job:
+    """The job with this id, or the latest of this name."""
+    row = tables.get("jobs", reference)
+    if row is not None:
+        return Job.model_validate(row)
+    named = [job for job in load_jobs(tables) if job.name == reference]
+    if not named:
+        raise NotFound(f"there is no job {reference}", "muster jobs lists them")
+    return named[-1]
+
+
+def submit(draft: Draft, spec: JobSpec, *, who: str, now: datetime) -> Job:
+    """A new job, QUEUED. Names may repeat: each launch is a run of its own."""
+    identity = new_job_id(now)
+    while draft.get("jobs", identity) is not None:
+        identity = new_job_id(now)
+    job = Job(id=identity, name=spec.name, spec=spec.without_secrets(), submitted_by=who, created_at=iso(now))
+    draft.put("jobs", job.model_dump(mode="json"))
+    return job
+
+
+def allocate(draft: Draft, job: Job, *, within: Collection[str] | None, now: datetime) -> tuple[Job, RankPlan]:
+    """Lease nodes for ``job`` (of ``within`` only, where given) and number its ranks, or raise and change nothing."""
+    lapse(draft, now)
+    nodes = load_nodes(draft)
+    if within is not None:
+        for name in within:
+            if name not in nodes:
+                raise unknown_node(name, nodes)
+    offered = [node for name, node in nodes.items() if within is None or name in within]
+    if not offered:
+        raise InvalidInput("there is no node to place a job on", "run sync.yml, or widen --limit")
+    leases = load_leases(draft)
+    titles = {other.id: f"{other.name} ({other.id})" for other in load_jobs(draft)}
+    placements = place(job.spec, capacities(offered, leases, titles))
+    epoch = draft.next_epoch()
+    port = choose_port(epoch, {lease.port for lease in leases if lease.port is not None})
+    plan = rank_plan(placements, {name: node.address for name, node in nodes.items()}, port)
+    attempt = Attempt(number=len(job.attempts) + 1, epoch=epoch, plan=plan.to_document(), allocated_at=iso(now))
+    for part in plan.nodes:
+        lease = Lease(
+            id=lease_id(job.id, attempt.number, part.node),
+            job=job.id,
+            attempt=attempt.number,
+            epoch=epoch,
+            node=part.node,
+            gpus=list(part.gpus),
+            slots=list(part.slots),
+            port=port if part.node_rank == 0 else None,
+            granted_at=iso(now),
+            until=iso(now + timedelta(seconds=START_WITHIN_S)),
+        )
+        draft.put("leases", lease.model_dump(mode="json"))
+    job = _moved(job, "ALLOCATED").model_copy(update={"attempts": [*job.attempts, attempt], "reason": ""})
+    draft.put("jobs", job.model_dump(mode="json"))
+    return job, plan
+
+
+def starting(draft: Draft, job: Job, epoch: int) -> Job:
+    """From now on the leases stay until the nodes say that nothing is left."""
+    _fence(job, epoch)
+    for lease in _leases_of(draft, job):
+        draft.put("leases", lease.model_copy(update={"until": None}).model_dump(mode="json"))
+    return _put(draft, _moved(job, "STARTING"), {})
+
+
+def running(draft: Draft, job: Job, epoch: int, *, now: datetime) -> Job:
+    """Every node has started its ranks."""
+    _fence(job, epoch)
+    job = _moved(job, "RUNNING").model_copy(update={"started_at": iso(now)})
+    return _put(draft, job, {"started_at": iso(now)})
+
+
+def finish(draft: Draft, job: Job, epoch: int, outcome: Outcome, *, now: datetime) -> Job:
+    """The attempt has ended so. Its leases go by :func:`release`, node by node."""
+    _fence(job, epoch)
+    job = _moved(job, outcome.state).model_copy(update={"ended_at": iso(now), "reason": outcome.reason})
+    return _put(draft, job, {"ended_at": iso(now), "failure": outcome.failure, "reason": outcome.reason})
+
+
+def withdraw(draft: Draft, job: Job, epoch: int) -> None:
+    """Take back a launch that the nodes refused before any process was started: no lease and no job stays."""
+    _fence(job, epoch)
+    if job.state not in ("ALLOCATED", "STARTING"):
+        raise InvalidInput(f"job {job.id} is {job.state}: only a launch that has not started can be withdrawn")
+    draft.remove("leases", [lease.id for lease in _leases_of(draft, job)])
+    draft.remove("jobs", [job.id])
+
+
+def release(
+    draft: Draft, job: Job, *, cleared: Collection[str], doubtful: Mapping[str, str], who: str, now: datetime
+) -> list[Lease]:
+    """Give back the leases on ``cleared`` nodes, which said that no process of the job is left; returns them.
+
+    A ``doubtful`` node (name -> why) keeps its lease and is drained with that reason.
+    """
+    mine = _leases_of(draft, job)
+    given = [lease for lease in mine if lease.node in cleared]
+    draft.remove("leases", [lease.id for lease in given])
+    for name in sorted({lease.node for lease in mine} & set(doubtful)):
+        admin = Admin(state="drained", by=who, at=iso(now), reason=f"job {job.id}: {doubtful[name]}")
+        administer(draft, [name], admin)
+    return given
+
+
+def lapse(draft: Draft, now: datetime) -> list[Job]:
+    """Take back leases whose attempt was not started in time; their jobs are QUEUED again."""
+    late = {lease.job for lease in load_leases(draft) if lease.until is not None and parse(lease.until) < now}
+    back = []
+    for identity in sorted(late):
+        job = find(draft, identity)
+        draft.remove("leases", [lease.id for lease in _leases_of(draft, job)])
+        if job.state == "ALLOCATED":
+            reason = f"not started within {START_WITHIN_S} s"
+            job = _moved(job, "QUEUED").model_copy(update={"reason": reason})
+            back.append(_put(draft, job, {"ended_at": iso(now), "reason": reason}, attempt_state="LOST"))
+    return back
+
+
+def is_active(job: Job) -> bool:
+    """Whether the job may still have processes or leases."""
+    return job.state not in ENDED
+
+
+def _leases_of(draft: Draft, job: Job) -> list[Lease]:
+    return [lease for lease in load_leases(draft) if lease.job == job.id]
+
+
+def _fence(job: Job, epoch: int) -> None:
+    current = job.attempt.epoch if job.attempt else 0
+    if epoch != current:
+        raise StaleEpoch(
+            f"job {job.id} is at epoch {current}; epoch {epoch} has nothing to say any more",
+            "another launch or a release took over",
+        )
+
+
+def _moved(job: Job, state: State) -> Job:
+    return job.model_copy(update={"state": checked_transition(job.id, job.state, state)})
+
+
+def _put(draft: Draft, job: Job, attempt: Mapping[str, Any], attempt_state: State | None = None) -> Job:
+    """Write ``job`` with its last attempt in step with it."""
+    if job.attempts:
+        last = job.attempts[-1].model_copy(update={"state": attempt_state or job.state, **attempt})
+        job = job.model_copy(update={"attempts": [*job.attempts[:-1], last]})
+    draft.put("jobs", job.model_dump(mode="json"))
+    return job

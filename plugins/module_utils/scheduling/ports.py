@@ -1,0 +1,23 @@
+# Copyright (c) 2026 The Muster authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Rendezvous ports: leased, and outside the kernel's ephemeral range."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from ..model import NoCapacity
+
+PORTS = range(20000, 30000)
+"""Below Linux's default ephemeral range (32768 to 60999, ip(7)), so that no outgoing connection takes one."""
+
+
+def choose_port(epoch: int, taken: Collection[int]) -> int:
+    """A port that nobody leases. It walks with ``epoch``, so that a port is not used again right after its release."""
+    start = epoch % len(PORTS)
+    for step in range(len(PORTS)):
+        port = PORTS[(start + step) % len(PORTS)]
+        if port not in taken:
+            return port
+    raise NoCapacity("every rendezvous port is leased", f"{PORTS.start} to {PORTS.stop - 1}", permanent=False)
