@@ -1,0 +1,143 @@
+# Copyright (c) 2026 The Muster authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Running commands on a node over SSH, byte for byte and without a terminal."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from .dial import Dialer
+from .target import Target
+from .transport import Reply, Unreachable
+
+if TYPE_CHECKING:
+    import fabric
+
+PIECE = 65536
+STDERR_LOOK_S = 0.2
+"""How often stderr is emptied while stdout is silent, so that a full window never stops the node."""
+
+
+class SshTransport:
+    """The transport of a node reached by plain ssh.
+
+    The channel is paramiko's own, opened on Fabric's connection: ``Connection.run`` decodes what comes and takes
+    three threads and some polling for each command.
+    """
+
+    def __init__(self, target: Target, dialer: Dialer) -> None:
+        self.name = target.name
+        self._target = target
+        self._dialer = dialer
+        self._connection: fabric.Connection | None = None
+
+    def run(
+        self,
+        command: str,
+        stdin: bytes = b"",
+        timeout_s: float | None = None,
+        on_stdout: Callable[[bytes], None] | None = None,
+    ) -> Reply:
+        """As in ``Transport``. The time limit does not count the time for connecting, which has its own."""
+        try:
+            connection = self._connected()
+        except Unreachable as error:
+            return Reply(self.name, error=str(error), failure=error.failure, transport="fabric")
+        return self._run(connection, command, stdin, timeout_s, on_stdout)
+
+    def close(self) -> None:
+        """As in ``Transport``."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    def _connected(self) -> fabric.Connection:
+        if self._connection is None or not self._connection.is_connected:
+            self._connection = self._dialer.dial(self._target)
+        return self._connection
+
+    def _run(
+        self,
+        connection: fabric.Connection,
+        command: str,
+        stdin: bytes,
+        timeout_s: float | None,
+        on_stdout: Callable[[bytes], None] | None,
+    ) -> Reply:
+        import paramiko
+
+        expired = threading.Event()
+
+        def expire() -> None:
+            # paramiko waits without a limit in several places; closing the connection ends all of them.
+            expired.set()
+            connection.client.close()
+
+        stdout: list[bytes] = []
+        stderr: list[bytes] = []
+        clock = threading.Timer(timeout_s, expire) if timeout_s is not None else None
+        code = -1
+        broken = ""
+        try:
+            if clock is not None:
+                clock.start()
+            channel = connection.transport.open_session()
+            channel.exec_command(command)
+            threading.Thread(target=_write, args=(channel, stdin), daemon=True).start()
+            _read(channel, on_stdout or stdout.append, stderr.append)
+            code = channel.recv_exit_status()
+            channel.close()
+        except (paramiko.SSHException, OSError, EOFError) as error:
+            broken = str(error) or type(error).__name__
+        finally:
+            if clock is not None:
+                clock.cancel()
+        if code >= 0:
+            return Reply(self.name, code, b"".join(stdout), b"".join(stderr), transport="fabric")
+        lost = expired.is_set() or broken or not connection.is_connected
+        if lost:
+            self.close()
+        where = f"{self.name} ({connection.host}:{connection.port})"
+        if expired.is_set():
+            sentence = f"{where} did not answer within {timeout_s:g} s"
+        elif lost:
+            sentence = f"the connection to {where} broke while a command ran" + (f": {broken}" if broken else "")
+        else:
+            sentence = f"the command on {where} was killed by a signal"
+        return Reply(
+            self.name,
+            stdout=b"".join(stdout),
+            stderr=b"".join(stderr),
+            error=sentence,
+            failure="timeout" if expired.is_set() else "unreachable",
+            transport="fabric",
+        )
+
+
+def _write(channel: Any, data: bytes) -> None:
+    try:
+        channel.sendall(data)
+        channel.shutdown_write()
+    except (OSError, EOFError):
+        return  # the command ended without reading all of it, which is its own business
+
+
+def _read(channel: Any, take_stdout: Callable[[bytes], None], take_stderr: Callable[[bytes], None]) -> None:
+    channel.settimeout(STDERR_LOOK_S)
+    while True:
+        try:
+            piece = channel.recv(PIECE)
+        except TimeoutError:
+            piece = None
+        while channel.recv_stderr_ready():
+            take_stderr(channel.recv_stderr(PIECE))
+        if piece == b"":
+            break
+        if piece is not None:
+            take_stdout(piece)
+    channel.settimeout(None)
+    while piece := channel.recv_stderr(PIECE):
+        take_stderr(piece)
