@@ -21,11 +21,11 @@ help:  ## show the targets
 	$(PYTHON) -m venv .venv
 
 .venv/runtime.stamp: pyproject.toml setup.py meta/ee-requirements.txt | .venv/bin/pip
-	.venv/bin/pip install --quiet --editable '.[ansible]'
+	.venv/bin/pip install -qq --editable '.[ansible]'
 	touch $@
 
 .venv/test.stamp: .venv/runtime.stamp
-	.venv/bin/pip install --quiet --editable '.[ansible,test,torch]'
+	.venv/bin/pip install -qq --editable '.[ansible,test,torch]'
 	touch $@
 
 venv: .venv/test.stamp  ## make .venv with everything that the tests need
