@@ -1,0 +1,263 @@
+# Copyright (c) 2026 The Muster authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A lab: real Debian nodes n001, n002, ... on one machine, in a network of their own.
+
+Everything that a lab makes can be found from its name and its record, /run/muster-lab/NAME/lab.json, which is written before
+anything else. So `Lab.down` cleans up after any crash, and `sweep` takes down the labs whose owner is gone.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from . import client
+from .cgroup import Cgroup
+from .command import LabError, call
+from .layer import write_layer
+from .network import Network
+from .node import Node
+from .process import Process
+from .rootfs import rootfs
+
+LABS = Path("/run/muster-lab")
+INOTIFY = Path("/proc/sys/fs/inotify/max_user_instances")
+
+
+@dataclass
+class Record:
+    """What a lab is made of, as its lab.json keeps it."""
+
+    name: str
+    owner: Process | None
+    """The process that it must not outlive; None: it stays until `down`."""
+    addresses: dict[str, str]
+    cgroup: list[str]
+    """The lab's directory in each cgroup hierarchy."""
+    rootfs: str
+    disk_mib: int
+    binds: dict[str, str] = field(default_factory=dict)
+    """Path in the nodes -> directory of this machine, read-only."""
+
+    @classmethod
+    def read(cls, file: Path) -> Record:
+        """The record in `file`."""
+        document = json.loads(file.read_text())
+        owner = document.pop("owner")
+        return cls(owner=Process(**owner) if owner else None, **document)
+
+    def write(self, file: Path) -> None:
+        """Keep it in `file`, whole or not at all."""
+        partial = file.with_suffix(".partial")
+        partial.write_text(json.dumps(asdict(self), indent=1))
+        partial.replace(file)
+
+
+class Lab:
+    """A lab that is up. As a context manager it is taken down at the end."""
+
+    def __init__(self, record: Record) -> None:
+        self.record = record
+        self.name = record.name
+        self.directory = LABS / record.name
+        self.network = Network(record.name)
+        self.cgroup = Cgroup([Path(directory) for directory in record.cgroup])
+        self.nodes = {
+            name: Node(name, address, self.directory / name, self.network, self.cgroup.child(name))
+            for name, address in record.addresses.items()
+        }
+        self.key = self.directory / "id_ed25519"
+        self.ssh_config = self.directory / "ssh_config"
+
+    @classmethod
+    def up(
+        cls,
+        count: int,
+        name: str = "lab",
+        owner: Process | None = None,
+        disk_mib: int = 256,
+        binds: Mapping[str, Path] | None = None,
+    ) -> Lab:
+        """Bring up `count` nodes, each with a disk of `disk_mib`; labs whose owner is gone are taken down first.
+
+        With an `owner` the lab is swept once that process is gone; without one it stays until `down`. `binds` shows
+        directories of this machine (values) to all nodes, read-only, at the paths that are its keys.
+        """
+        if not re.fullmatch("[a-z0-9-]{1,40}", name):
+            raise LabError(f"a lab's name is made of a-z, 0-9 and -: {name!r} is not")
+        sweep()
+        root = rootfs()
+        addresses = {f"n{number + 1:03d}": f"10.77.{1 + number // 250}.{1 + number % 250}" for number in range(count)}
+        record = Record(
+            name=name,
+            owner=owner,
+            addresses=addresses,
+            cgroup=[str(directory) for directory in Cgroup.below_mine(f"muster-lab-{name}").directories],
+            rootfs=str(root),
+            disk_mib=disk_mib,
+            binds={place: str(host) for place, host in (binds or {}).items()},
+        )
+        with _registry():
+            lab = cls(record)
+            try:
+                lab.directory.mkdir(mode=0o700)
+            except FileExistsError:
+                raise LabError(f"the lab {name} is up already (python -m tests.lab --name {name} down)") from None
+            record.write(lab.directory / "lab.json")
+            _allow_inotify()
+        try:
+            lab._make()
+        except BaseException:
+            lab.down()
+            raise
+        return lab
+
+    @classmethod
+    def open(cls, name: str = "lab") -> Lab:
+        """The lab of that name that is up."""
+        try:
+            return cls(Record.read(LABS / name / "lab.json"))
+        except FileNotFoundError:
+            raise LabError(f"there is no lab {name} (python -m tests.lab --name {name} up 4)") from None
+
+    def __enter__(self) -> Lab:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.down()
+
+    def __getitem__(self, node: str) -> Node:
+        try:
+            return self.nodes[node]
+        except KeyError:
+            raise LabError(f"the lab {self.name} has no node {node}; it has {', '.join(self.nodes)}") from None
+
+    def down(self) -> None:
+        """Take down everything that belongs to the lab, however far it got and whatever has died since."""
+        if self.cgroup.directories[0].exists():
+            self.cgroup.kill()
+            self.each(Node.kill)
+        self.cgroup.remove()
+        for node in self.nodes.values():
+            node.remove_disk()
+        self.network.down()
+        with _registry():
+            shutil.rmtree(self.directory, ignore_errors=True)
+            _restore_inotify()
+
+    def each(self, act: Callable[[Node], object], nodes: Iterable[str] | None = None) -> None:
+        """Do something with all nodes, or those named, at once."""
+        chosen = [self[name] for name in (self.nodes if nodes is None else nodes)]
+        with ThreadPoolExecutor(max(1, len(chosen))) as threads:
+            for result in [threads.submit(act, node) for node in chosen]:
+                result.result()
+
+    def start(self, node: str) -> None:
+        """Power a node on."""
+        self[node].start({place: Path(host) for place, host in self.record.binds.items()})
+
+    def renew(self, node: str) -> None:
+        """A node as on the first day: an empty disk and a fresh boot, with the same address and host key."""
+        self[node].kill()
+        self._make_disk(self[node])
+        self.start(node)
+
+    def enter(self) -> AbstractContextManager[None]:
+        """Move the calling thread, and the threads that it starts meanwhile, to where the nodes can be reached."""
+        return self.network.enter()
+
+    def environment(self) -> dict[str, str]:
+        """The environment of commands run in the lab: this one, and MUSTER_LAB_DIR, which inventories/lab reads."""
+        return {**os.environ, "MUSTER_LAB_DIR": str(self.directory)}
+
+    def run(self, argv: Iterable[object], **options: Any) -> subprocess.CompletedProcess[str]:
+        """`subprocess.run` from the controller's place: captured, as text, with the lab's environment, unless told otherwise."""
+        settings = {"capture_output": True, "text": True, "stdin": subprocess.DEVNULL, "env": self.environment()}
+        if "input" in options:
+            del settings["stdin"]
+        return subprocess.run(self.network.command(*argv), **{**settings, **options})
+
+    def popen(self, argv: Iterable[object], **options: Any) -> subprocess.Popen[str]:
+        """`subprocess.Popen` from the controller's place."""
+        settings = {"text": True, "stdin": subprocess.DEVNULL, "env": self.environment()}
+        return subprocess.Popen(self.network.command(*argv), **{**settings, **options})
+
+    def ssh(self, node: str, *argv: object, user: str = "root", **options: Any) -> subprocess.CompletedProcess[str]:
+        """Run a command in a node over ssh, as a person would from the controller."""
+        return self.run(["ssh", "-F", self.ssh_config, "-l", user, node, *argv], **options)
+
+    def execute(self, node: str, *argv: object, user: str = "root", **options: Any) -> subprocess.CompletedProcess[str]:
+        """Run a command in a node out of band: without ssh, whatever its network is like. `options`: of subprocess.run."""
+        settings = {"capture_output": True, "text": True, "stdin": subprocess.DEVNULL}
+        if "input" in options:
+            del settings["stdin"]
+        return subprocess.run(self[node].command(*argv, user=user), **{**settings, **options})
+
+    def inventory(self, **options: Any) -> Path:
+        """Write an inventory of the nodes and return its path; `options`: see `client.write_inventory`."""
+        return client.write_inventory(self, **options)
+
+    def _make(self) -> None:
+        call("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", f"muster-lab-{self.name}", "-f", self.key)
+        public_key = self.key.with_suffix(".pub").read_text()
+        write_layer(self.directory / "layer", Path(self.record.rootfs), self.record.addresses, public_key)
+        self.network.up(self.record.addresses)
+        self.each(self._make_disk)
+        client.write_ssh_files(self)
+        self.each(lambda node: self.start(node.name))
+
+    def _make_disk(self, node: Node) -> None:
+        node.make_disk([self.directory / "layer", Path(self.record.rootfs)], self.record.disk_mib)
+
+
+def labs() -> list[Lab]:
+    """All labs of this machine, those half made or left behind too."""
+    return [Lab(Record.read(file)) for file in sorted(LABS.glob("*/lab.json"))]
+
+
+def sweep() -> list[str]:
+    """Take down the labs whose owner is gone; their names."""
+    swept = []
+    for lab in labs():
+        if lab.record.owner and not lab.record.owner.alive():
+            lab.down()
+            swept.append(lab.name)
+    return swept
+
+
+@contextmanager
+def _registry() -> Iterator[None]:
+    """Only one process at a time adds or removes a lab."""
+    LABS.mkdir(mode=0o755, exist_ok=True)
+    with open(LABS / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _allow_inotify() -> None:
+    """Raise the kernel's limit of inotify instances: at the default of 128, sshd no longer comes up from about 25 nodes on."""
+    nodes = sum(len(lab.nodes) for lab in labs())
+    before = LABS / "inotify-before"
+    if not before.exists():
+        before.write_text(INOTIFY.read_text())
+    INOTIFY.write_text(str(max(int(INOTIFY.read_text()), 128 + 32 * nodes)))
+
+
+def _restore_inotify() -> None:
+    """Put the limit back as it was before the first lab, when the last one is gone."""
+    before = LABS / "inotify-before"
+    if before.exists() and not labs():
+        INOTIFY.write_text(before.read_text())
+        before.unlink()
