@@ -10,7 +10,6 @@ import os
 import socket
 import threading
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -147,17 +146,28 @@ class Dialer:
             ) from error
 
     def _hops(self, target: Target, connection: fabric.Connection) -> tuple[Target, ...]:
-        """The jump hosts on the way, first the one that is connected to directly. Hops are not looked up in turn."""
+        """The jump hosts on the way, first the one that is connected to directly.
+
+        As with ``ssh -J``, they share the node's ssh configuration file, but not its keys, its known hosts or its
+        user. The jump hosts that a jump host itself may have in that file are not looked up.
+        """
         jump = target.jump or connection.ssh_config.get("proxyjump", "none")
         if jump == "none":
             return ()
         hops = []
         for hop in jump.split(","):
-            user, _, place = hop.strip().removeprefix("ssh://").rpartition("@")
-            host, _, port = place.rpartition(":") if place.count(":") == 1 else (place, "", "")
+            user, place = (["", *hop.strip().removeprefix("ssh://").rsplit("@", 1)])[-2:]
+            # An address with more than one colon is IPv6, and cannot name a port.
+            host, port = place.split(":") if place.count(":") == 1 else (place, "")
             hops.append(
-                # The keys and the known hosts of the node are used for its jump hosts too; its port and user are not.
-                replace(target, name=host, host=host, port=int(port) if port else None, user=user or None, jump="none")
+                Target(
+                    host,
+                    port=int(port) if port else None,
+                    user=user or None,
+                    ssh_config=target.ssh_config,
+                    jump="none",
+                    connect_timeout_s=target.connect_timeout_s,
+                )
             )
         return tuple(hops)
 
@@ -193,7 +203,7 @@ class Dialer:
 
     def _trusted(self, target: Target, connection: fabric.Connection) -> list[str]:
         """The types of the keys known of this host: asked for first, since a host may have keys of other types too."""
-        _, known = self._known(target, connection)
+        known = self._known(target, connection)[1]
         return [key.kind for name in _recorded_names(connection) for key in known.keys_of(name)]
 
     def _check(self, target: Target, connection: fabric.Connection, key: paramiko.PKey) -> None:

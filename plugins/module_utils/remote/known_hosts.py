@@ -83,7 +83,7 @@ class KnownHosts:
         try:
             key = HostKey(words[1], base64.b64decode(words[2]), revoked=marker == "@revoked")
             if words[0].startswith("|1|"):
-                _, _, salt, digest = words[0].split("|")
+                salt, digest = words[0].split("|")[2:]
                 self._by_hash.append((base64.b64decode(salt), base64.b64decode(digest), key))
                 return
         except (binascii.Error, ValueError):

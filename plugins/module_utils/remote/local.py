@@ -10,7 +10,7 @@ import signal
 import subprocess
 import threading
 from collections.abc import Callable
-from typing import IO
+from typing import IO, cast
 
 from .transport import Reply
 
@@ -36,6 +36,7 @@ class LocalTransport:
             stderr=subprocess.PIPE,
             start_new_session=True,
         )
+        pipes = cast(tuple[IO[bytes], IO[bytes], IO[bytes]], (process.stdin, process.stdout, process.stderr))
         expired = threading.Event()
 
         def expire() -> None:
@@ -45,15 +46,15 @@ class LocalTransport:
         stdout: list[bytes] = []
         stderr: list[bytes] = []
         helpers = [
-            threading.Thread(target=_write, args=(process.stdin, stdin), daemon=True),
-            threading.Thread(target=_read, args=(process.stderr, stderr.append), daemon=True),
+            threading.Thread(target=_write, args=(pipes[0], stdin), daemon=True),
+            threading.Thread(target=_read, args=(pipes[2], stderr.append), daemon=True),
         ]
         clock = threading.Timer(timeout_s, expire) if timeout_s is not None else None
         try:
             for thread in (*helpers, clock):
                 if thread is not None:
                     thread.start()
-            _read(process.stdout, on_stdout or stdout.append)
+            _read(pipes[1], on_stdout or stdout.append)
             for thread in helpers:
                 thread.join()
             code = process.wait()
@@ -85,8 +86,7 @@ def _kill_group(pid: int) -> None:
         return
 
 
-def _write(stream: IO[bytes] | None, data: bytes) -> None:
-    assert stream is not None
+def _write(stream: IO[bytes], data: bytes) -> None:
     try:
         stream.write(data)
         stream.close()
@@ -94,8 +94,7 @@ def _write(stream: IO[bytes] | None, data: bytes) -> None:
         return  # the command ended without reading all of it, which is its own business
 
 
-def _read(stream: IO[bytes] | None, take: Callable[[bytes], None]) -> None:
-    assert stream is not None
+def _read(stream: IO[bytes], take: Callable[[bytes], None]) -> None:
     while piece := os.read(stream.fileno(), 65536):
         take(piece)
     stream.close()

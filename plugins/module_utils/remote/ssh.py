@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from .dial import Dialer
 from .target import Target
-from .transport import Reply, Unreachable
+from .transport import Failure, Reply, Unreachable
 
 if TYPE_CHECKING:
     import fabric
@@ -22,7 +22,7 @@ STDERR_LOOK_S = 0.2
 
 
 class SshTransport:
-    """The transport of a node reached by plain ssh.
+    """The transport of a node reached by plain ssh. Several threads may run commands at once, over one connection.
 
     The channel is paramiko's own, opened on Fabric's connection: ``Connection.run`` decodes what comes and takes
     three threads and some polling for each command.
@@ -32,7 +32,9 @@ class SshTransport:
         self.name = target.name
         self._target = target
         self._dialer = dialer
+        self._lock = threading.Lock()
         self._connection: fabric.Connection | None = None
+        self._running = 0
 
     def run(
         self,
@@ -42,22 +44,26 @@ class SshTransport:
         on_stdout: Callable[[bytes], None] | None = None,
     ) -> Reply:
         """As in ``Transport``. The time limit does not count the time for connecting, which has its own."""
+        with self._lock:
+            if self._connection is None or not self._connection.is_connected:
+                try:
+                    self._connection = self._dialer.dial(self._target)
+                except Unreachable as error:
+                    return Reply(self.name, error=str(error), failure=error.failure, transport="fabric")
+            connection = self._connection
+            self._running += 1
         try:
-            connection = self._connected()
-        except Unreachable as error:
-            return Reply(self.name, error=str(error), failure=error.failure, transport="fabric")
-        return self._run(connection, command, stdin, timeout_s, on_stdout)
+            return self._run(connection, command, stdin, timeout_s, on_stdout)
+        finally:
+            with self._lock:
+                self._running -= 1
 
     def close(self) -> None:
         """As in ``Transport``."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.close()
-
-    def _connected(self) -> fabric.Connection:
-        if self._connection is None or not self._connection.is_connected:
-            self._connection = self._dialer.dial(self._target)
-        return self._connection
+        with self._lock:
+            if self._connection is not None and not self._running:
+                self._connection.close()
+                self._connection = None
 
     def _run(
         self,
@@ -69,52 +75,50 @@ class SshTransport:
     ) -> Reply:
         import paramiko
 
+        where = f"{self.name} ({connection.host}:{connection.port})"
+        stdout: list[bytes] = []
+        stderr: list[bytes] = []
+
+        def failed(sentence: str, failure: Failure = "unreachable") -> Reply:
+            return Reply(self.name, None, b"".join(stdout), b"".join(stderr), sentence, failure, "fabric")
+
+        try:
+            channel = connection.transport.open_session(timeout=self._target.connect_timeout_s)
+        except (paramiko.SSHException, OSError, EOFError) as error:
+            connection.client.close()
+            return failed(f"the connection to {where} is dead: {_words(error)}")
         expired = threading.Event()
 
         def expire() -> None:
-            # paramiko waits without a limit in several places; closing the connection ends all of them.
             expired.set()
-            connection.client.close()
+            channel.close()  # which ends every wait on the channel; paramiko has no limit of its own for most of them
 
-        stdout: list[bytes] = []
-        stderr: list[bytes] = []
         clock = threading.Timer(timeout_s, expire) if timeout_s is not None else None
-        code = -1
         broken = ""
         try:
             if clock is not None:
                 clock.start()
-            channel = connection.transport.open_session()
             channel.exec_command(command)
             threading.Thread(target=_write, args=(channel, stdin), daemon=True).start()
             _read(channel, on_stdout or stdout.append, stderr.append)
             code = channel.recv_exit_status()
-            channel.close()
         except (paramiko.SSHException, OSError, EOFError) as error:
-            broken = str(error) or type(error).__name__
+            code, broken = -1, _words(error)
         finally:
             if clock is not None:
                 clock.cancel()
-        if code >= 0:
+            channel.close()
+        if code >= 0 and not expired.is_set():
             return Reply(self.name, code, b"".join(stdout), b"".join(stderr), transport="fabric")
-        lost = expired.is_set() or broken or not connection.is_connected
-        if lost:
-            self.close()
-        where = f"{self.name} ({connection.host}:{connection.port})"
         if expired.is_set():
-            sentence = f"{where} did not answer within {timeout_s:g} s"
-        elif lost:
-            sentence = f"the connection to {where} broke while a command ran" + (f": {broken}" if broken else "")
-        else:
-            sentence = f"the command on {where} was killed by a signal"
-        return Reply(
-            self.name,
-            stdout=b"".join(stdout),
-            stderr=b"".join(stderr),
-            error=sentence,
-            failure="timeout" if expired.is_set() else "unreachable",
-            transport="fabric",
-        )
+            return failed(f"{where} did not answer within {timeout_s:g} s", "timeout")
+        if broken or not connection.is_connected:
+            return failed(f"the connection to {where} broke while a command ran" + (f": {broken}" if broken else ""))
+        return failed(f"the command on {where} was killed by a signal")
+
+
+def _words(error: BaseException) -> str:
+    return str(error) or type(error).__name__
 
 
 def _write(channel: Any, data: bytes) -> None:

@@ -56,4 +56,4 @@ class Transport(Protocol):
         """
 
     def close(self) -> None:
-        """Close what is open. A later ``run`` connects again."""
+        """Close what is open, unless a command is running. A later ``run`` connects again."""
