@@ -1,0 +1,14 @@
+# Copyright (c) 2026 The Muster authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A gang: all ranks of an attempt, on all its nodes, started, followed and stopped as one."""
+
+from __future__ import annotations
+
+from .follow import Ended, follow_gang
+from .report import Report, outcome, told
+from .settle import settle_gang
+from .start import NotStarted, Started, start_gang
+from .stop import stop_gang
+
+__all__ = ["Ended", "NotStarted", "Report", "Started", "follow_gang", "outcome", "settle_gang", "start_gang", "stop_gang", "told"]

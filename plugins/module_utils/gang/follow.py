@@ -1,0 +1,115 @@
+# Copyright (c) 2026 The Muster authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Following a gang to its end: the first failure, or the loss of a node, ends all of it."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ..cluster import Cluster, Outcome
+from ..model import InvalidInput, InvalidTransition, Job, utc_now
+from ..remote import AgentClient
+from .report import ENDED, Report, doubts, outcome, report
+from .stop import stop_gang
+
+POLL_S = 10
+"""How long a node is asked to hold its answer while nothing ends: one command a node in this time."""
+SILENCE_S = 60.0
+"""How long a node may be silent before it is given up."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How the gang ended. ``doubtful``: nodes that keep their lease and are drained (name -> why)."""
+
+    job: Job
+    outcome: Outcome
+    doubtful: dict[str, str]
+
+
+def follow_gang(
+    cluster: Cluster,
+    dial: Callable[[str], AgentClient],
+    job: Job,
+    *,
+    say: Callable[[dict[str, Report]], None] = lambda reports: None,
+    every_s: float = 10.0,
+) -> Ended:
+    """Wait until every node has ended its part of ``job``, and settle the account: its state, and its leases.
+
+    ``say`` is given what is known of each node, every ``every_s`` seconds and at each change.
+    """
+    attempt = job.attempt
+    if attempt is None:
+        raise InvalidInput(f"job {job.id} is {job.state}: there is nothing to follow", "start it first")
+    names = [str(part["node"]) for part in attempt.plan["nodes"]]
+    news: queue.SimpleQueue[Report] = queue.SimpleQueue()
+    reports: dict[str, Report] = {}
+    ended: dict[str, Report] = {}
+    aborted = ""
+    for name in names:
+        threading.Thread(target=_watch, args=(dial, name, job.id, attempt.number, news), daemon=True).start()
+    next_line = time.monotonic() + every_s
+    while len(ended) < len(names):
+        try:
+            one = news.get(timeout=max(0.0, next_line - time.monotonic()))
+        except queue.Empty:
+            say(reports)
+            next_line = time.monotonic() + every_s
+            continue
+        reports[one.node] = one
+        if one.state not in ENDED and one.state != "silent":
+            continue
+        ended.setdefault(one.node, one)
+        if one.state != "succeeded" and not aborted:
+            aborted = f"{one.node}: {one.error or (one.status or {}).get('reason') or one.state}"
+            rest = [name for name in names if name not in ended]
+            ended |= stop_gang(dial, rest, job.id, attempt.number, attempt.epoch, aborted, job.spec.grace_s)
+            break
+    end = outcome(list(ended.values()), aborted)
+    doubtful = doubts(ended.values())
+    cleared = [name for name in names if name not in doubtful]
+    silent = {name: one.error for name, one in ended.items() if one.state == "silent"}
+    settled = _settled(cluster, job.id, attempt.epoch, end, cleared, doubtful)
+    cluster.contacted([name for name in names if name not in silent], silent)
+    return Ended(settled, end, doubtful)
+
+
+def _settled(
+    cluster: Cluster, job: str, epoch: int, end: Outcome, cleared: list[str], doubtful: dict[str, str]
+) -> Job:
+    try:
+        return cluster.finish(job, epoch, end, cleared=cleared, doubtful=doubtful)
+    except InvalidTransition:
+        # Somebody else, a release for one, settled it from the same records before us.
+        return cluster.release(job, cleared=cleared, doubtful=doubtful, reason=end.reason)[0]
+
+
+def _watch(
+    dial: Callable[[str], AgentClient], name: str, job: str, attempt: int, news: queue.SimpleQueue[Report]
+) -> None:
+    """Report on one node until its part has ended or it has been silent for too long."""
+    words = ["status", "--job", job, "--attempt", str(attempt), "--wait-end", str(POLL_S)]
+    client = dial(name)
+    heard = time.monotonic()
+    while True:
+        one = report(client.call(words, timeout_s=POLL_S + 10.0), utc_now())
+        if one.status is not None:
+            heard = time.monotonic()
+        elif not one.error:
+            one = Report(name, None, f"{name} has no record of job {job}", "record_missing")
+        if one.state in ENDED or one.code == "record_missing" or time.monotonic() - heard > SILENCE_S:
+            break
+        if one.status is not None:
+            news.put(one)
+        else:
+            client.close()
+            time.sleep(1.0)
+            client = dial(name)
+    client.close()
+    news.put(one)

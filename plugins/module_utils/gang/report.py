@@ -1,0 +1,118 @@
+# Copyright (c) 2026 The Muster authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the nodes' statuses amount to: how the attempt ended, and the sentence that tells it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from ..cluster import Outcome
+from ..model import State, parse
+from ..remote import AgentReply
+
+Status = Mapping[str, Any]
+"""A status object of the agent; docs/agent.md has its fields."""
+
+ENDED = ("succeeded", "failed", "canceled", "refused", "lost")
+
+
+@dataclass(frozen=True)
+class Report:
+    """One node's last word. ``status`` is None where it gave none; ``error`` then says why, in one sentence."""
+
+    node: str
+    status: Status | None
+    error: str = ""
+    code: str = ""
+    skew: timedelta = field(default=timedelta(0))
+    """How far the node's clock is ahead of ours."""
+
+    @property
+    def state(self) -> str:
+        """The attempt's state on this node, ``silent`` where it did not say."""
+        return str(self.status["state"]) if self.status else "silent"
+
+    @property
+    def clear(self) -> bool:
+        """Whether the node itself says that no process of the attempt is left."""
+        return self.status is not None and self.state in ENDED and not self.status.get("left")
+
+
+def report(reply: AgentReply, now: datetime) -> Report:
+    """The node's word in an agent's answer to start, status or stop, received at ``now``."""
+    status = reply.payload.get("attempt") or next(iter(reply.payload.get("attempts", [])), None)
+    said = reply.payload.get("now")
+    skew = parse(said) - now if said else timedelta(0)
+    return Report(
+        reply.name, status, str(reply.error) if reply.error else "", reply.error.code if reply.error else "", skew
+    )
+
+
+def refusal(reports: Iterable[Report]) -> str:
+    """Why the gang was not started: each problem once, with the nodes that have it."""
+    where: dict[str, list[str]] = defaultdict(list)
+    codes: dict[str, str] = {}
+    for one in reports:
+        for problem in (one.status or {}).get("problems", []):
+            if problem["node"] not in where[problem["message"]]:
+                where[problem["message"]].append(problem["node"])
+            codes[problem["message"]] = problem["code"]
+        if one.status is None and one.error:
+            where[one.error].append("")
+    causes = [message for message in where if not codes.get(message, "").startswith("gate_")] or list(where)
+    return "; ".join(_placed(message, where[message]) for message in causes)
+
+
+def outcome(reports: Sequence[Report], aborted: str = "") -> Outcome:
+    """How the attempt ended, given every node's last word. ``aborted``: why the controller stopped it, if it did."""
+    failures = [
+        (parse(one.status["failure"]["at"]) - one.skew, one.status["failure"])
+        for one in reports
+        if one.status and one.status.get("failure")
+    ]
+    lost = [one for one in reports if one.state in ("silent", "lost")]
+    if failures:
+        first = min(failures, key=lambda pair: pair[0])[1]
+        return Outcome("FAILED", _first_failure(first), dict(first))
+    if lost:
+        said = [one.error or str((one.status or {}).get("reason")) for one in lost]
+        return Outcome("LOST", f"lost {', '.join(one.node for one in lost)}: {'; '.join(dict.fromkeys(said))}")
+    if all(one.state == "succeeded" for one in reports):
+        return Outcome("SUCCEEDED")
+    reasons = dict.fromkeys(str(one.status["reason"]) for one in reports if one.status and one.status.get("reason"))
+    state: State = "CANCELED" if any(one.state == "canceled" for one in reports) else "FAILED"
+    return Outcome(state, aborted or "; ".join(reasons) or "the nodes say no reason")
+
+
+def doubts(reports: Iterable[Report]) -> dict[str, str]:
+    """The nodes that could not say that nothing of the attempt is left, and why."""
+    return {
+        one.node: one.error or f"{(one.status or {}).get('left') or 'some'} processes are left ({one.state})"
+        for one in reports
+        if not one.clear
+    }
+
+
+def told(name: str, job: str, end: Outcome) -> str:
+    """The whole story for the user: one sentence, the error file, the last lines of the first failing rank."""
+    story = f"job {name} ({job}) {end.state}" + (f": {end.reason}" if end.reason else "")
+    failure = end.failure or {}
+    if failure.get("error"):
+        story += f"\nits error file says: {failure['error']}"
+    if failure.get("tail"):
+        story += f"\nlast lines of rank {failure['rank']} on {failure['node']}:\n  " + "\n  ".join(failure["tail"])
+    return story
+
+
+def _first_failure(failure: Mapping[str, Any]) -> str:
+    return f"rank {failure['rank']} on {failure['node']} failed first: {failure['reason']}"
+
+
+def _placed(message: str, nodes: list[str]) -> str:
+    named = [node for node in nodes if node and node not in message]
+    return f"{message} on {', '.join(named)}" if named else message

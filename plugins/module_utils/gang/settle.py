@@ -1,0 +1,68 @@
+# Copyright (c) 2026 The Muster authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Settling a job that nobody follows: what its nodes say decides, and what is over gives its leases back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+from ..cluster import Cluster, Outcome
+from ..model import ENDED as ENDED_JOBS
+from ..model import Job, parse, utc_now
+from ..remote import AgentClient, fan_out
+from .report import ENDED, Report, doubts, outcome, report
+from .stop import stop_gang
+
+ASK_TIMEOUT_S = 30.0
+UNDECIDED_FOR = timedelta(seconds=150)
+"""How long a start may take: younger jobs that do not run yet are left to whoever launches them."""
+
+
+def settle_gang(cluster: Cluster, dial: Callable[[str], AgentClient], job: Job) -> Job:
+    """Ask the nodes that hold leases of ``job``; end and release it if it is over, else leave it as it is.
+
+    A job of which one part has failed is over: the other parts are stopped. A node that does not answer keeps its
+    lease, and nothing is concluded from its silence.
+    """
+    attempt = job.attempt
+    leased = sorted(lease.node for lease in cluster.leases(job.id))
+    if attempt is None or not leased:
+        return job
+    begun = parse(attempt.started_at or attempt.allocated_at or job.created_at)
+    if job.state == "ALLOCATED" or (job.state == "STARTING" and utc_now() - begun < UNDECIDED_FOR):
+        return job
+    reports = _ask(dial, leased, job.id, attempt.number)
+    heard = {name: one for name, one in reports.items() if one.state != "silent"}
+    if job.state not in ENDED_JOBS and all(one.state in ("running", "starting") for one in heard.values()):
+        return job
+    if job.state not in ENDED_JOBS and any(one.state in ("running", "starting") for one in heard.values()):
+        if all(one.state in ("running", "starting", "succeeded") for one in heard.values()):
+            return job
+    standing = [name for name, one in heard.items() if not one.clear]
+    heard |= stop_gang(dial, standing, job.id, attempt.number, attempt.epoch, "another part of the job has ended")
+    cleared = [name for name, one in heard.items() if one.clear]
+    doubtful = doubts(one for one in heard.values() if not one.clear)
+    if job.state in ENDED_JOBS:
+        return cluster.release(job.id, cleared=cleared, doubtful=doubtful, reason=job.reason)[0]
+    end = outcome(list(heard.values())) if job.state == "RUNNING" else Outcome("FAILED", "its launch was interrupted")
+    return cluster.finish(job.id, attempt.epoch, end, cleared=cleared, doubtful=doubtful)
+
+
+def _ask(dial: Callable[[str], AgentClient], nodes: list[str], job: str, attempt: int) -> dict[str, Report]:
+    def asker(name: str) -> Callable[[], Report]:
+        def call() -> Report:
+            client = dial(name)
+            try:
+                reply = client.call(["status", "--job", job, "--attempt", str(attempt)], timeout_s=ASK_TIMEOUT_S)
+            finally:
+                client.close()
+            one = report(reply, utc_now())
+            if one.status is None and one.code in ("", "no_such_job"):
+                return Report(name, {"state": "lost", "left": 0, "reason": f"{name} has no record of it"})
+            return one
+
+        return call
+
+    return {name: call.get() for name, call in fan_out({name: asker(name) for name in nodes}).items()}

@@ -1,0 +1,158 @@
+# Copyright (c) 2026 The Muster authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Starting a gang: one command a node, all or none, and around nodes that do not answer."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import threading
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+
+from ..cluster import Cluster, Outcome
+from ..model import SECRET, InvalidInput, Job, JobSpec, MusterError, utc_now
+from ..remote import AgentClient, fan_out
+from ..remote.fan_out import Outcome as Call
+from ..scheduling import RankPlan, start_requests
+from ..scheduling.plan import GATE_TIMEOUT_S
+from .report import Report, doubts, refusal, report
+from .stop import stop_gang
+
+Dial = Callable[[str], AgentClient]
+"""Gives a new client for the agent of a node, by the node's name."""
+
+START_TIMEOUT_S = GATE_TIMEOUT_S + 30.0
+STARTED = ("running", "succeeded", "failed")
+"""States of an attempt that got through the gate; how it then fared is for the follower to tell."""
+UNREACHED = ("unreachable", "host_key", "auth", "setup", "python_missing", "install_failed", "agent_missing")
+"""Failures of a call after which the agent has certainly not been asked to start anything."""
+
+
+class NotStarted(MusterError):
+    """The nodes refused the launch before any process was started; the job was taken back."""
+
+
+@dataclass(frozen=True)
+class Started:
+    """A gang that runs. ``left_out``: nodes that did not answer and were replaced (name -> why)."""
+
+    job: Job
+    plan: RankPlan
+    left_out: dict[str, str] = field(default_factory=dict)
+    commands: dict[str, int] = field(default_factory=dict)
+    """Remote commands that each node was sent."""
+
+
+def start_gang(
+    cluster: Cluster,
+    dial: Dial,
+    job: Job,
+    *,
+    env: Mapping[str, str] | None = None,
+    within: Collection[str] | None = None,
+    say: Callable[[str], None] = lambda line: None,
+) -> Started:
+    """Start the ranks of an ALLOCATED ``job`` on its nodes, and return when all of them run.
+
+    A node that does not answer is marked unreachable and the job is placed anew without it, as long as enough nodes
+    remain. Raises :class:`NotStarted` if nodes refuse (nothing was started, no lease stays), and what
+    :meth:`Cluster.allocate` raises if too few remain.
+
+    :param env: the job's own variables as the user gave them, since the state does not keep secrets.
+    :param within: the nodes that may replace one that does not answer.
+    """
+    spec = _with_secrets(job.spec, env)
+    left_out: dict[str, str] = {}
+    while True:
+        plan, attempt = _planned(job)
+        reports, commands = _ask_all(cluster, dial, job, spec, plan)
+        if all(one.state in STARTED for one in reports.values()):
+            cluster.running(job.id, attempt)
+            cluster.contacted(list(reports))
+            return Started(cluster.job(job.id), plan, left_out, commands)
+        absent = {name: one.error for name, one in reports.items() if one.code in UNREACHED}
+        _take_back(cluster, dial, job, attempt, reports)
+        cluster.contacted([name for name in reports if name not in absent], absent)
+        if not absent:
+            raise NotStarted(f"job {job.name} was not started: {refusal(reports.values())}")
+        left_out |= absent
+        for name, why in absent.items():
+            say(f"{name} is left out: {why}")
+        rest = [name for name in (within if within is not None else cluster.nodes()) if name not in left_out]
+        job, _plan = cluster.allocate(spec, within=rest)
+
+
+def _ask_all(
+    cluster: Cluster, dial: Dial, job: Job, spec: JobSpec, plan: RankPlan
+) -> tuple[dict[str, Report], dict[str, int]]:
+    _plan, epoch = _planned(job)
+    number = len(job.attempts)
+    requests = start_requests(
+        plan, spec, cluster.nodes(), job=job.id, attempt=number, epoch=epoch, token=secrets.token_hex(16)
+    )
+    cluster.starting(job.id, epoch)
+    clients = {name: dial(name) for name in requests}
+    reports: dict[str, Report] = {}
+    recall: list[threading.Thread] = []
+
+    def heard(call: Call[Report]) -> None:
+        """At the first node that cannot take part, tell those that wait for it at the gate to go home."""
+        reports[call.name] = one = call.get()
+        if one.code in UNREACHED and not recall:
+            waiting = [name for name in requests if name not in reports]
+            why = f"{call.name} does not take part"
+            recall.append(threading.Thread(target=stop_gang, args=(dial, waiting, job.id, number, epoch, why)))
+            recall[0].start()
+
+    fan_out({name: _starter(clients[name], request) for name, request in requests.items()}, heard)
+    for thread in recall:
+        thread.join()
+    for client in clients.values():
+        client.close()
+    return {name: reports[name] for name in requests}, {name: client.commands for name, client in clients.items()}
+
+
+def _starter(client: AgentClient, request: Mapping[str, object]) -> Callable[[], Report]:
+    content = json.dumps(request).encode()
+
+    def call() -> Report:
+        return report(client.call(["start"], content, START_TIMEOUT_S), utc_now())
+
+    return call
+
+
+def _take_back(cluster: Cluster, dial: Dial, job: Job, epoch: int, reports: Mapping[str, Report]) -> None:
+    """Undo a start that did not come about. Where it is not certain that nothing runs, stop it and say so."""
+    certain = all(one.state == "refused" or one.code in UNREACHED for one in reports.values())
+    if not certain:
+        asked = [name for name, one in reports.items() if one.state != "refused" and one.code not in UNREACHED]
+        after = stop_gang(dial, asked, job.id, len(job.attempts), epoch, "the launch failed")
+        doubtful = doubts(one for one in after.values() if one.status is not None or one.error)
+        if doubtful:
+            reason = f"the start failed: {refusal(reports.values())}"
+            cleared = [name for name in reports if name not in doubtful]
+            cluster.finish(job.id, epoch, Outcome("FAILED", reason), cleared=cleared, doubtful=doubtful)
+            raise NotStarted(
+                f"job {job.name} ({job.id}) failed to start: {refusal(reports.values())}",
+                f"{', '.join(doubtful)} could not say that nothing is left, and is drained",
+            )
+    cluster.withdraw(job.id, epoch)
+
+
+def _planned(job: Job) -> tuple[RankPlan, int]:
+    if job.attempt is None:
+        raise InvalidInput(f"job {job.id} is {job.state} and has no nodes yet", "allocate it first")
+    return RankPlan.from_document(job.attempt.plan), job.attempt.epoch
+
+
+def _with_secrets(spec: JobSpec, env: Mapping[str, str] | None) -> JobSpec:
+    if env is not None:
+        spec = spec.model_copy(update={"env": dict(env)})
+    hidden = [key for key, value in spec.env.items() if value == SECRET]
+    if hidden:
+        raise InvalidInput(
+            f"the state does not keep the value of {', '.join(hidden)}", "give the job's env again with this start"
+        )
+    return spec

@@ -1,0 +1,46 @@
+# Copyright (c) 2026 The Muster authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Stopping a gang: every node at once, until each says that nothing is left."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from ..model import utc_now
+from ..remote import AgentClient, fan_out
+from .report import Report, report
+
+STOP_MARGIN_S = 30.0
+
+
+def stop_gang(
+    dial: Callable[[str], AgentClient],
+    nodes: Iterable[str],
+    job: str,
+    attempt: int,
+    epoch: int,
+    reason: str,
+    grace_s: int | None = None,
+) -> dict[str, Report]:
+    """End everything that the attempt started on ``nodes``; each node's last word, by name.
+
+    A node that never heard of the attempt has nothing of it, and reports a status of its own for that.
+    """
+    words = ["stop", "--job", job, "--attempt", str(attempt), "--epoch", str(epoch), "--reason", reason]
+    if grace_s is not None:
+        words += ["--grace", str(grace_s)]
+
+    def stopper(name: str) -> Callable[[], Report]:
+        def call() -> Report:
+            client = dial(name)
+            try:
+                reply = client.call(words, timeout_s=(grace_s or 10) + STOP_MARGIN_S)
+            finally:
+                client.close()
+            one = report(reply, utc_now())
+            return one if one.status or one.error else Report(name, {"state": "canceled", "left": 0})
+
+        return call
+
+    return {name: call.get() for name, call in fan_out({name: stopper(name) for name in nodes}).items()}
