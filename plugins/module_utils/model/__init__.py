@@ -16,12 +16,13 @@ from .errors import (
     StoreError,
 )
 from .identity import new_job_id
-from .job import ENDED, SECRET, Attempt, Constraints, Job, JobSpec, State, checked_transition
+from .job import ENDED, Attempt, Constraints, Job, JobSpec, State, checked_transition
 from .lease import Lease, lease_id
+from .masking import SECRET
 from .names import natural, nearest
 from .node import Admin, Gpu, Health, Node, NodeFacts, Reachability, Status, status
 from .times import iso, parse, utc_now
-from .validation import validated
+from .validation import restored, validated
 
 __all__ = [
     "ENDED",
@@ -54,6 +55,7 @@ __all__ = [
     "nearest",
     "new_job_id",
     "parse",
+    "restored",
     "status",
     "utc_now",
     "validated",

@@ -5,13 +5,15 @@
 
 from __future__ import annotations
 
-import re
+import json
+import shlex
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from .errors import InvalidTransition
-from .names import job_name_fault
+from .masking import masked
+from .names import job_name_fault, label_text
 
 State = Literal["QUEUED", "ALLOCATED", "STARTING", "RUNNING", "SUCCEEDED", "FAILED", "CANCELED", "LOST"]
 
@@ -29,9 +31,6 @@ TRANSITIONS: dict[State, frozenset[State]] = {
 
 ENDED: frozenset[State] = frozenset({"SUCCEEDED", "FAILED", "CANCELED", "LOST"})
 
-SECRET = "********"
-_SECRET_KEY = re.compile(r"TOKEN|SECRET|PASSW|CREDENTIAL|(API|ACCESS|PRIVATE|AUTH)_?KEY", re.IGNORECASE)
-
 
 def checked_transition(job: str, before: State, after: State) -> State:
     """``after``, or :class:`InvalidTransition` naming both states."""
@@ -40,7 +39,26 @@ def checked_transition(job: str, before: State, after: State) -> State:
     return after
 
 
-class Constraints(BaseModel):
+class _Form(BaseModel):
+    """Something that a person filled in: a field left empty, as AWX surveys and YAML send it, has its default."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _empty_is_unset(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        optional = {name for name, field in cls.model_fields.items() if not field.is_required()}
+        return {key: value for key, value in data.items() if key not in optional or value not in ("", None)}
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _truth_is_no_number(cls, value: object) -> object:
+        if isinstance(value, bool):
+            raise ValueError(f"must not be {str(value).lower()}")
+        return value
+
+
+class Constraints(_Form):
     """Which nodes a job accepts. ``labels``: all must be equal; ``gpu_model``: part of the model's name, any case."""
 
     model_config = ConfigDict(extra="forbid")
@@ -52,10 +70,10 @@ class Constraints(BaseModel):
     @field_validator("labels", mode="before")
     @classmethod
     def _labels_are_text(cls, value: object) -> object:
-        return {str(k): str(v) for k, v in value.items()} if isinstance(value, dict) else value
+        return {str(k): label_text(str(k), v) for k, v in value.items()} if isinstance(value, dict) else value
 
 
-class JobSpec(BaseModel):
+class JobSpec(_Form):
     """What the user asks for, as in ``-e @job.yml``. Times in seconds. Numbers may come as strings (AWX surveys)."""
 
     model_config = ConfigDict(extra="forbid")
@@ -88,10 +106,17 @@ class JobSpec(BaseModel):
     @classmethod
     def _command_is_a_list(cls, value: object) -> object:
         if isinstance(value, str):
-            raise ValueError(f"must be a list of words, not a string: write {value.split()!r}")
-        if isinstance(value, list) and any(isinstance(v, (dict, list, type(None))) for v in value):
-            raise ValueError("each word of the command must be a string or a number")
-        return [str(word) for word in value] if isinstance(value, list) else value
+            raise ValueError(f"must be a list of words, not a string: write {json.dumps(_words(value))}")
+        if not isinstance(value, (list, tuple)):
+            return value
+        for word in value:
+            if not isinstance(word, (str, int, float)) or isinstance(word, bool):
+                raise ValueError(f"each word must be a string or a number: put quotes round {word!r}")
+            if "\0" in str(word):
+                raise ValueError(f"{word!r} holds a NUL, which no command line can")
+        if value and value[0] == "":
+            raise ValueError("the first word must name a program")
+        return [str(word) for word in value]
 
     @field_validator("env", mode="before")
     @classmethod
@@ -100,17 +125,12 @@ class JobSpec(BaseModel):
             return value
         for key, item in value.items():
             if not isinstance(item, (str, int, float)) or isinstance(item, bool):
-                raise ValueError(f"{key} must be a string: put quotes round {item!r}")
-            if not str(key) or "=" in str(key) or "\0" in f"{key}{item}":
+                raise ValueError(f"{key} must be a string: put quotes round its value")
+            if not str(key) or "=" in str(key) or "\0" in str(key):
                 raise ValueError(f"{key!r} is no name of an environment variable")
+            if "\0" in str(item):
+                raise ValueError(f"{key} holds a NUL, which no environment can")
         return {str(key): str(item) for key, item in value.items()}
-
-    @field_validator(
-        "cwd", "user", "nodes", "gpus_per_node", "slots_per_node", "gpus", "slots", "time_limit_s", mode="before"
-    )
-    @classmethod
-    def _empty_is_unset(cls, value: object) -> object:
-        return None if value == "" else value
 
     @field_validator("launcher", mode="before")
     @classmethod
@@ -136,6 +156,8 @@ class JobSpec(BaseModel):
         allowed = ({"nodes"}, {"nodes", "gpus_per_node"}, {"nodes", "slots_per_node"}, {"gpus"}, {"slots"})
         if not given:
             raise ValueError("says no size: give nodes, nodes with gpus_per_node or slots_per_node, gpus, or slots")
+        if given in (["gpus_per_node"], ["slots_per_node"]):
+            raise ValueError(f"gives {given[0]}, but not how many nodes: give nodes too")
         if set(given) not in allowed:
             raise ValueError(
                 f"asks for its size in two ways ({', '.join(given)}): "
@@ -144,9 +166,8 @@ class JobSpec(BaseModel):
         return self
 
     def without_secrets(self) -> JobSpec:
-        """The same spec with the values of secret-looking variables replaced by :data:`SECRET`: what the state keeps."""
-        env = {key: SECRET if _SECRET_KEY.search(key) else value for key, value in self.env.items()}
-        return self.model_copy(update={"env": env})
+        """The same spec as the state may keep it: see :mod:`.masking`."""
+        return self.model_copy(update={"env": masked(self.env)})
 
 
 class Attempt(BaseModel):
@@ -183,3 +204,10 @@ class Job(BaseModel):
     def attempt(self) -> Attempt | None:
         """The attempt that is going on, or was the last."""
         return self.attempts[-1] if self.attempts else None
+
+
+def _words(command: str) -> list[str]:
+    try:
+        return shlex.split(command)
+    except ValueError:  # an unbalanced quote
+        return command.split()

@@ -27,6 +27,15 @@ def label_key_fault(key: str) -> str | None:
     return None if _LABEL_KEY.fullmatch(key) else f"{key!r} is no label name: use letters, digits, '.', '_', '/' or '-'"
 
 
+def label_text(key: str, value: object) -> str:
+    """A label's value as text: labels are compared as what was written, and YAML reads 2 and true as other types."""
+    if isinstance(value, (dict, list, tuple)):
+        raise ValueError(f"{key} must be one value, not a {type(value).__name__}")
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return "" if value is None else str(value)
+
+
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """The known word most like ``word``, if any is like it."""
     found = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
@@ -35,4 +44,5 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
 
 def natural(name: str) -> tuple[tuple[int, int, str], ...]:
     """Sort key by which gpu2 comes before gpu10."""
-    return tuple((0, int(part), "") if part.isdigit() else (1, 0, part) for part in re.split(r"(\d+)", name) if part)
+    parts = re.split(r"([0-9]+)", name)
+    return tuple((0, int(part), "") if index % 2 else (1, 0, part) for index, part in enumerate(parts) if part)

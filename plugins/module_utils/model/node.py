@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, computed_field, field_validator
 
-from .names import label_key_fault
+from .names import label_key_fault, label_text
 
 Administrative = Literal["enabled", "draining", "drained"]
 Status = Literal["unreachable", "unhealthy", "drained", "draining", "allocated", "mixed", "idle", "unknown"]
@@ -78,7 +78,7 @@ class NodeFacts(BaseModel):
         for key in value:
             if fault := label_key_fault(str(key)):
                 raise ValueError(fault)
-        return {str(key): str(item) for key, item in value.items()}
+        return {str(key): label_text(str(key), item) for key, item in value.items()}
 
 
 class Node(NodeFacts):

@@ -10,8 +10,10 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from .errors import InvalidInput
+from .errors import InvalidInput, StoreError
 from .names import nearest
+
+_SHAPES = {"dict_type": "a mapping", "list_type": "a list", "model_type": "a mapping"}
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -20,9 +22,6 @@ _WORDS = {
     "int_type": "must be a whole number",
     "int_from_float": "must be a whole number",
     "string_type": "must be a string",
-    "dict_type": "must be a mapping",
-    "list_type": "must be a list",
-    "model_type": "must be a mapping",
     "too_short": "must not be empty",
     "string_too_short": "must not be empty",
 }
@@ -31,11 +30,20 @@ _WORDS = {
 def validated(model: type[M], data: object, where: str) -> M:
     """``data`` as a ``model``; raises :class:`InvalidInput` whose sentence starts at ``where`` (say ``muster_job``)."""
     if not isinstance(data, Mapping):
-        raise InvalidInput(f"{where} must be a mapping, not {type(data).__name__}")
+        raise InvalidInput(f"{where} must be a mapping, not {_kind(data)}")
     try:
         return model.model_validate(dict(data))
     except ValidationError as error:
         raise InvalidInput("; ".join(dict.fromkeys(_sentence(model, e, where) for e in error.errors()))) from error
+
+
+def restored(model: type[M], row: Mapping[str, Any], what: str) -> M:
+    """A row of the state as a ``model``; raises :class:`StoreError` if it is damaged. ``what``: say ``node n1``."""
+    try:
+        return model.model_validate(row)
+    except ValidationError as error:
+        found = _sentence(model, error.errors()[0], what)
+        raise StoreError(f"the state is damaged: {found}", "nothing was changed; put a backup in its place") from error
 
 
 def _sentence(model: type[BaseModel], error: Any, where: str) -> str:
@@ -52,10 +60,24 @@ def _sentence(model: type[BaseModel], error: Any, where: str) -> str:
     if kind == "missing":
         return f"{place} is missing"
     if kind == "value_error":
-        return f"{place}: {error['ctx']['error']}"
+        return f"{place}{':' if path else ''} {error['ctx']['error']}"
+    if kind in _SHAPES:  # what was given instead may hold secrets, and is not repeated
+        return f"{place} must be {_SHAPES[kind]}, not {_kind(error['input'])}"
     limit = error.get("ctx", {}).get("ge")
     rule = f"must be at least {limit}" if kind == "greater_than_equal" else _WORDS.get(kind, str(error["msg"]))
     return f"{place}: {rule}, not {repr(error['input'])[:60]}"
+
+
+def _kind(value: object) -> str:
+    kinds: list[tuple[type | tuple[type, ...], str]] = [
+        (str, "a string"),
+        ((list, tuple), "a list"),
+        (Mapping, "a mapping"),
+        (type(None), "empty"),
+        (bool, "true or false"),
+        ((int, float), "a number"),
+    ]
+    return next((word for kind, word in kinds if isinstance(value, kind)), type(value).__name__)
 
 
 def _fields_at(model: type[BaseModel], path: list[str]) -> list[str]:
