@@ -1,0 +1,31 @@
+# Copyright (c) 2026 The Muster authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Secrets never reach the state: a variable that looks like one is kept by name only.
+
+Better one harmless value too many than one password: whoever launches a job still has the real ones.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+SECRET = "********"
+
+_NAME = re.compile(
+    r"TOKEN(?!IZ)|SECRET|PASSW|PASSPHRASE|CREDENTIAL|(^|_)PASS$|_PWD$|(API|ACCESS|PRIVATE|AUTH)_?KEY|_KEY$",
+    re.IGNORECASE,
+)
+"""HF_TOKEN, WANDB_API_KEY, PGPASSWORD, but not TOKENIZERS_PARALLELISM, nor the shell's PWD."""
+
+_PASSWORD_IN_URL = re.compile(r"://[^/\s:@]*:[^/\s@]+@")
+
+
+def masked(env: Mapping[str, str]) -> dict[str, str]:
+    """``env`` with the whole values of what looks like secrets, by name or as a URL, replaced by :data:`SECRET`."""
+    return {key: SECRET if _is_secret(key, value) else value for key, value in env.items()}
+
+
+def _is_secret(key: str, value: str) -> bool:
+    return bool(value) and bool(_NAME.search(key) or _PASSWORD_IN_URL.search(value))
