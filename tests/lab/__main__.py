@@ -13,13 +13,14 @@ import sys
 from time import monotonic
 
 from .command import LabError
+from .faults import VERBS
 from .lab import Lab, labs, sweep
 
 
 def main() -> int:
     """Do what the command line asks; the exit code."""
     parser = argparse.ArgumentParser(prog="python -m tests.lab", description="Real Debian nodes on this one machine.")
-    parser.add_argument("--name", default=os.environ.get("MUSTER_LAB", "lab"), help="which lab (default: $MUSTER_LAB, else lab)")
+    parser.add_argument("--name", default=os.environ.get("MUSTER_LAB", "lab"), help="default: $MUSTER_LAB, else lab")
     verbs = parser.add_subparsers(dest="verb", required=True)
     up = verbs.add_parser("up", help="bring up nodes n001, n002, ...; they stay until `down`")
     up.add_argument("nodes", type=int)
@@ -33,6 +34,15 @@ def main() -> int:
     execute = verbs.add_parser("exec", help="run a command in a node, without ssh")
     execute.add_argument("node")
     execute.add_argument("argv", nargs=argparse.REMAINDER, metavar="COMMAND")
+    fault = verbs.add_parser(
+        "fault", help="let something happen to a node", formatter_class=argparse.RawTextHelpFormatter
+    )
+    does = [f"{verb:12}{act.__doc__}" for verb, act in VERBS.items()]
+    fault.add_argument("fault", choices=VERBS, metavar="VERB", help="\n".join(does))
+    fault.add_argument("node")
+    fault.add_argument("argument", nargs="*", help="of lose (percent) and slow (rate)")
+    heal = verbs.add_parser("heal", help="undo every fault of these nodes (default: all) and power them on")
+    heal.add_argument("nodes", nargs="*")
     inventory = verbs.add_parser("inventory", help="write an Ansible inventory of the nodes and print its path")
     inventory.add_argument("--user", default="root", help="root, or ops with sudo (default: %(default)s)")
     inventory.add_argument("--slots", default="", help="muster_slots of the nodes, such as 2,1,1")
@@ -72,6 +82,10 @@ def _do(options: argparse.Namespace) -> int:
         os.execvpe(command[0], command, lab.environment())
     elif options.verb == "exec":
         return subprocess.run(lab[options.node].command(*_without_dashes(options.argv))).returncode
+    elif options.verb == "fault":
+        lab.fault(options.fault, options.node, *options.argument)
+    elif options.verb == "heal":
+        lab.heal(*options.nodes)
     elif options.verb == "inventory":
         slots = [int(count) for count in options.slots.split(",") if count]
         print(lab.inventory(user=options.user, slots=slots, via=options.via))

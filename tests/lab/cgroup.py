@@ -4,8 +4,8 @@
 
 """A group of processes that can be entered, frozen and killed as one: the same path in every cgroup hierarchy.
 
-systemd in a node needs a cgroup of its own in each hierarchy, else all nodes share one. On a host with cgroup v1, alone or
-beside v2 (hybrid), that is one directory a controller; with v2 alone it is a single one.
+systemd in a node needs a cgroup of its own in each hierarchy, else all nodes share one. On a host with cgroup v1, alone
+or beside v2 (hybrid), that is one directory a controller; with v2 alone it is a single one.
 """
 
 from __future__ import annotations
@@ -72,12 +72,13 @@ class Cgroup:
 
     def freeze(self, frozen: bool) -> None:
         """Stop all its processes where they are, or let them go on."""
-        for file, word in self._existing(("cgroup.freeze", "01"[frozen]), ("freezer.state", "FROZEN" if frozen else "THAWED")):
+        v2, v1 = ("1", "FROZEN") if frozen else ("0", "THAWED")
+        for file, word in self._existing(("cgroup.freeze", v2), ("freezer.state", v1)):
             file.write_text(word)
             return
 
     def kill(self, timeout_s: float = 10) -> None:
-        """SIGKILL all its processes, as one act where the kernel offers that (Linux 5.14), and wait until they are gone."""
+        """SIGKILL all its processes, in one act where the kernel can (Linux 5.14), and wait until they are gone."""
         self.freeze(False)
 
         def gone() -> bool:

@@ -2,9 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""pytest fixtures for real nodes: `lab` (four of them), `lab_of` (as many as asked for). A test that uses one is marked `lab`.
+"""pytest fixtures for real nodes: `lab` (four of them), `lab_of` (as many as asked for).
 
-Where there is no lab (no root, no Debian, tools missing) such tests skip and say why; with MUSTER_REQUIRE_LAB=1 they fail.
+A test that uses one is marked `lab`. Where there is no lab (no root, no Debian, tools missing) it skips and says why;
+with MUSTER_REQUIRE_LAB=1 it fails.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 import os
 import platform
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
 
@@ -24,12 +25,10 @@ from .process import Process
 TOOLS = ("systemd-nspawn", "debootstrap", "ip", "nft", "tc", "ssh", "ssh-keygen", "nsenter", "unshare", "mount")
 FIXTURES = {"lab", "lab_of"}
 
-LabOf = Callable[..., Lab]
-
 
 def pytest_configure(config: pytest.Config) -> None:
     """Announce the marker."""
-    config.addinivalue_line("markers", "lab: needs real nodes (root and Debian); set for every test that uses the lab's fixtures")
+    config.addinivalue_line("markers", "lab: needs real nodes (root, Debian); set by itself where a test uses them")
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -54,27 +53,48 @@ def missing() -> str | None:
     return None
 
 
+class Labs:
+    """The labs of this test run: `labs(4)` brings up four nodes; asked the same again, it hands on the same lab."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        self._stack = stack
+        self._made: dict[str, Lab] = {}
+
+    def __call__(self, count: int, **options: Any) -> Lab:
+        """A lab of `count` nodes; `options`: of Lab.up."""
+        question = repr((count, sorted(options.items())))
+        if question not in self._made:
+            name = f"pytest-{os.getpid()}-{len(self._made)}"
+            self._made[question] = self._stack.enter_context(Lab.up(count, name, owner=Process.me(), **options))
+        return self._made[question]
+
+    def heal(self) -> None:
+        """Undo all faults in all of them."""
+        for lab in self._made.values():
+            lab.heal()
+
+
 @pytest.fixture(scope="session")
-def lab_of() -> Iterator[LabOf]:
-    """`lab_of(n, **options)`: a lab of n nodes (options: of Lab.up), the same one for the same question, down at the end."""
+def lab_of() -> Iterator[Labs]:
+    """`lab_of(n)`: a lab of n nodes, down at the end of the test run."""
     reason = missing()
     if reason:
         refuse = pytest.fail if os.environ.get("MUSTER_REQUIRE_LAB") == "1" else pytest.skip
         refuse(reason)
-    made: dict[str, Lab] = {}
     with ExitStack() as stack:
+        yield Labs(stack)
 
-        def lab_of(count: int, **options: Any) -> Lab:
-            question = repr((count, sorted(options.items())))
-            if question not in made:
-                name = f"pytest-{os.getpid()}-{len(made)}"
-                made[question] = stack.enter_context(Lab.up(count, name, owner=Process.me(), **options))
-            return made[question]
 
-        yield lab_of
+@pytest.fixture(autouse=True)
+def _healed(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Undo the faults that a test injected, and power on what it left off."""
+    labs = request.getfixturevalue("lab_of") if "lab_of" in request.fixturenames else None
+    yield
+    if labs:
+        labs.heal()
 
 
 @pytest.fixture(scope="session")
-def lab(lab_of: LabOf) -> Lab:
+def lab(lab_of: Labs) -> Lab:
     """Four nodes, n001 to n004."""
     return lab_of(4)

@@ -4,8 +4,8 @@
 
 """A lab: real Debian nodes n001, n002, ... on one machine, in a network of their own.
 
-Everything that a lab makes can be found from its name and its record, /run/muster-lab/NAME/lab.json, which is written before
-anything else. So `Lab.down` cleans up after any crash, and `sweep` takes down the labs whose owner is gone.
+Everything that a lab makes can be found from its name and its record, /run/muster-lab/NAME/lab.json, which is written
+before anything else. So `Lab.down` cleans up after any crash, and `sweep` takes down the labs whose owner is gone.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from . import client
+from . import client, faults
 from .cgroup import Cgroup
 from .command import LabError, call
 from .layer import write_layer
@@ -109,7 +109,7 @@ class Lab:
             disk_mib=disk_mib,
             binds={place: str(host) for place, host in (binds or {}).items()},
         )
-        with _registry():
+        with _lock("registry"):
             lab = cls(record)
             try:
                 lab.directory.mkdir(mode=0o700)
@@ -153,7 +153,7 @@ class Lab:
         for node in self.nodes.values():
             node.remove_disk()
         self.network.down()
-        with _registry():
+        with _lock("registry"):
             shutil.rmtree(self.directory, ignore_errors=True)
             _restore_inotify()
 
@@ -164,8 +164,24 @@ class Lab:
             for result in [threads.submit(act, node) for node in chosen]:
                 result.result()
 
+    def fault(self, verb: str, node: str, *arguments: str) -> None:
+        """Let something happen to a node; the verbs are in `faults`."""
+        faults.inject(verb, self[node], *arguments)
+
+    def heal(self, *nodes: str) -> None:
+        """Undo every fault of these nodes (default: all) and power on those that are off; returns when sshd answers."""
+
+        def heal(node: Node) -> None:
+            if faults.is_faulty(node):
+                faults.heal(node)
+                if not node.runner():
+                    self.start(node.name)
+
+        self.each(heal, nodes or None)
+
     def start(self, node: str) -> None:
-        """Power a node on."""
+        """Power a node on, its cable plugged in; returns when sshd answers."""
+        self.network.plug(node, True)
         self[node].start({place: Path(host) for place, host in self.record.binds.items()})
 
     def renew(self, node: str) -> None:
@@ -183,14 +199,14 @@ class Lab:
         return {**os.environ, "MUSTER_LAB_DIR": str(self.directory)}
 
     def run(self, argv: Iterable[object], **options: Any) -> subprocess.CompletedProcess[str]:
-        """`subprocess.run` from the controller's place: captured, as text, with the lab's environment, unless told otherwise."""
+        """`subprocess.run` where the nodes can be reached; captured, as text, with the lab's environment by default."""
         settings = {"capture_output": True, "text": True, "stdin": subprocess.DEVNULL, "env": self.environment()}
         if "input" in options:
             del settings["stdin"]
         return subprocess.run(self.network.command(*argv), **{**settings, **options})
 
     def popen(self, argv: Iterable[object], **options: Any) -> subprocess.Popen[str]:
-        """`subprocess.Popen` from the controller's place."""
+        """`subprocess.Popen` where the nodes can be reached."""
         settings = {"text": True, "stdin": subprocess.DEVNULL, "env": self.environment()}
         return subprocess.Popen(self.network.command(*argv), **{**settings, **options})
 
@@ -199,7 +215,7 @@ class Lab:
         return self.run(["ssh", "-F", self.ssh_config, "-l", user, node, *argv], **options)
 
     def execute(self, node: str, *argv: object, user: str = "root", **options: Any) -> subprocess.CompletedProcess[str]:
-        """Run a command in a node out of band: without ssh, whatever its network is like. `options`: of subprocess.run."""
+        """Run a command in a node without ssh, whatever its network is like. `options`: of subprocess.run."""
         settings = {"capture_output": True, "text": True, "stdin": subprocess.DEVNULL}
         if "input" in options:
             del settings["stdin"]
@@ -230,24 +246,25 @@ def labs() -> list[Lab]:
 def sweep() -> list[str]:
     """Take down the labs whose owner is gone; their names."""
     swept = []
-    for lab in labs():
-        if lab.record.owner and not lab.record.owner.alive():
-            lab.down()
-            swept.append(lab.name)
+    with _lock("sweep"):
+        for lab in labs():
+            if lab.record.owner and not lab.record.owner.alive():
+                lab.down()
+                swept.append(lab.name)
     return swept
 
 
 @contextmanager
-def _registry() -> Iterator[None]:
-    """Only one process at a time adds or removes a lab."""
+def _lock(what: str) -> Iterator[None]:
+    """Only one process of this machine at a time does that."""
     LABS.mkdir(mode=0o755, exist_ok=True)
-    with open(LABS / "lock", "w") as lock:
+    with open(LABS / f"{what}.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
 def _allow_inotify() -> None:
-    """Raise the kernel's limit of inotify instances: at the default of 128, sshd no longer comes up from about 25 nodes on."""
+    """Raise the limit of inotify instances: with the usual 128, sshd does not come up from about 25 nodes on."""
     nodes = sum(len(lab.nodes) for lab in labs())
     before = LABS / "inotify-before"
     if not before.exists():

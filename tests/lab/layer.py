@@ -13,7 +13,7 @@ from pathlib import Path
 from .network import CONTROLLER
 
 # Consoles, clocks and networks that a container does not have, and timers that would wake every node.
-# systemd-logind needs more of a host than there is; systemd-user-sessions stays, else pam_nologin refuses everyone but root.
+# systemd-logind needs more of a host than there is; systemd-user-sessions stays, else pam_nologin lets only root in.
 MASKED_UNITS = (
     "apt-daily-upgrade.timer",
     "apt-daily.timer",

@@ -27,7 +27,7 @@ RUN = 'while :; do "$@"; [ $? -eq 133 ] || exit; done'
 
 
 class Node:
-    """A node and the directory in which the lab keeps it: `disk` (tmpfs), `root` (what the node sees), host key, console.log."""
+    """A node. Its `directory` holds `disk` (a tmpfs), `root` (what the node sees as /), host key and console.log."""
 
     def __init__(self, name: str, address: str, directory: Path, network: Network, cgroup: Cgroup) -> None:
         self.name = name
@@ -59,11 +59,14 @@ class Node:
         (self.root / "etc/machine-id").write_text(f"{uuid.uuid4().hex}\n")
         self.install_host_key()
 
-    def install_host_key(self) -> None:
-        """Put the host key that the lab's known_hosts names in its place."""
+    def install_host_key(self) -> bool:
+        """Put the host key that the lab's known_hosts names in its place; whether another one or none was there."""
         place = self.root / "etc/ssh" / self.host_key.name
+        if place.exists() and place.read_text() == self.host_key.read_text():
+            return False
         place.write_text(self.host_key.read_text())
         place.chmod(0o600)
+        return True
 
     def remove_disk(self) -> None:
         """Unmount what `make_disk` mounted, and so forget everything that the node wrote."""
