@@ -9,6 +9,18 @@ from .follow import Ended, follow_gang
 from .report import Report, outcome, told
 from .settle import settle_gang
 from .start import NotStarted, Started, start_gang
-from .stop import stop_gang
+from .stop import release_gang, stop_gang
 
-__all__ = ["Ended", "NotStarted", "Report", "Started", "follow_gang", "outcome", "settle_gang", "start_gang", "stop_gang", "told"]
+__all__ = [
+    "Ended",
+    "NotStarted",
+    "Report",
+    "Started",
+    "follow_gang",
+    "outcome",
+    "release_gang",
+    "settle_gang",
+    "start_gang",
+    "stop_gang",
+    "told",
+]

@@ -80,9 +80,7 @@ def follow_gang(
     return Ended(settled, end, doubtful)
 
 
-def _settled(
-    cluster: Cluster, job: str, epoch: int, end: Outcome, cleared: list[str], doubtful: dict[str, str]
-) -> Job:
+def _settled(cluster: Cluster, job: str, epoch: int, end: Outcome, cleared: list[str], doubtful: dict[str, str]) -> Job:
     try:
         return cluster.finish(job, epoch, end, cleared=cleared, doubtful=doubtful)
     except InvalidTransition:

@@ -12,10 +12,11 @@ from ..cluster import Cluster, Outcome
 from ..model import ENDED as ENDED_JOBS
 from ..model import Job, parse, utc_now
 from ..remote import AgentClient, fan_out
-from .report import ENDED, Report, doubts, outcome, report
+from .report import Report, doubts, outcome, report
 from .stop import stop_gang
 
 ASK_TIMEOUT_S = 30.0
+GOING_WELL = ("starting", "running", "succeeded")
 UNDECIDED_FOR = timedelta(seconds=150)
 """How long a start may take: younger jobs that do not run yet are left to whoever launches them."""
 
@@ -35,10 +36,10 @@ def settle_gang(cluster: Cluster, dial: Callable[[str], AgentClient], job: Job) 
         return job
     reports = _ask(dial, leased, job.id, attempt.number)
     heard = {name: one for name, one in reports.items() if one.state != "silent"}
-    if job.state not in ENDED_JOBS and all(one.state in ("running", "starting") for one in heard.values()):
-        return job
-    if job.state not in ENDED_JOBS and any(one.state in ("running", "starting") for one in heard.values()):
-        if all(one.state in ("running", "starting", "succeeded") for one in heard.values()):
+    if job.state not in ENDED_JOBS:
+        failed = any(one.state not in GOING_WELL for one in heard.values())
+        succeeded = len(heard) == len(leased) and all(one.state == "succeeded" for one in heard.values())
+        if not failed and not succeeded:
             return job
     standing = [name for name, one in heard.items() if not one.clear]
     heard |= stop_gang(dial, standing, job.id, attempt.number, attempt.epoch, "another part of the job has ended")

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from ..model import utc_now
+from ..cluster import Cluster
+from ..model import Job, utc_now
 from ..remote import AgentClient, fan_out
-from .report import Report, report
+from .report import Report, doubts, report
 
 STOP_MARGIN_S = 30.0
 
@@ -44,3 +45,18 @@ def stop_gang(
         return call
 
     return {name: call.get() for name, call in fan_out({name: stopper(name) for name in nodes}).items()}
+
+
+def release_gang(
+    cluster: Cluster, dial: Callable[[str], AgentClient], job: Job, reason: str
+) -> tuple[Job, dict[str, str]]:
+    """End ``job`` wherever it holds a lease, and give those leases back. Returns it, and the nodes left in doubt."""
+    leased = sorted(lease.node for lease in cluster.leases(job.id))
+    after: dict[str, Report] = {}
+    if job.attempt is not None and leased:
+        number, epoch = job.attempt.number, job.attempt.epoch
+        after = stop_gang(dial, leased, job.id, number, epoch, reason, job.spec.grace_s)
+    doubtful = doubts(after.values())
+    cleared = [name for name in leased if name not in doubtful]
+    released, _leases = cluster.release(job.id, cleared=cleared, doubtful=doubtful, reason=reason)
+    return released, doubtful

@@ -1,0 +1,169 @@
+# Copyright (c) 2026 The Muster authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""All ranks of a job at once: start, follow, stop, settle. Documentation: the module of the same name."""
+
+from __future__ import annotations
+
+import time
+
+from ..plugin_utils.fleet_action import FleetAction
+
+try:
+    from ..module_utils.cluster import Cluster
+    from ..module_utils.door.call import Call, Result
+    from ..module_utils.gang import (
+        NotStarted,
+        Report,
+        follow_gang,
+        release_gang,
+        settle_gang,
+        start_gang,
+        told,
+    )
+    from ..module_utils.model import ENDED, InvalidInput, Job
+except ImportError:  # FleetAction says what is missing
+    pass
+
+
+class ActionModule(FleetAction):
+    """Runs in the control process, once for all nodes of the job."""
+
+    interface = {
+        "argument_spec": {
+            "store": {"type": "str"},
+            "state": {"type": "str", "required": True, "choices": ["started", "finished", "stopped", "settled"]},
+            "job": {"type": "str"},
+            "jobs": {"type": "list", "elements": "str"},
+            "env": {"type": "dict"},
+            "within": {"type": "list", "elements": "str"},
+            "progress_s": {"type": "int", "default": 10},
+            "reason": {"type": "str", "default": "stopped by the user"},
+        },
+        "required_if": [
+            ("state", "started", ["job"]),
+            ("state", "finished", ["job"]),
+            ("state", "stopped", ["job", "jobs"], True),
+        ],
+        "mutually_exclusive": [("job", "jobs")],
+    }
+
+    def answer(self, call: Call) -> Result:
+        """The result of the task."""
+        verbs = {"started": self._start, "finished": self._follow, "stopped": self._stop, "settled": self._settle}
+        return verbs[call.params["state"]](call, call.cluster())
+
+    def _start(self, call: Call, cluster: Cluster) -> Result:
+        job = cluster.job(call.params["job"])
+        if call.check_mode or job.state in ("STARTING", "RUNNING"):
+            return {"changed": job.state == "ALLOCATED", "job": job.model_dump(mode="json")}
+        self._prepare(cluster, job)
+        try:
+            started = start_gang(
+                cluster, self.fleet.dial, job, env=call.params["env"], within=call.params["within"], say=call.warn
+            )
+        except NotStarted as refusal:
+            return {"failed": True, "msg": str(refusal), "withdrawn": True}
+        ranks, nodes = started.plan.world_size, [part.node for part in started.plan.nodes]
+        call.say(f"{_title(started.job)} runs: {_count(ranks, 'rank')} on {', '.join(nodes)}")
+        return {
+            "changed": True,
+            "job": started.job.model_dump(mode="json"),
+            "plan": started.plan.to_document(),
+            "left_out": started.left_out,
+            "commands": started.commands,
+        }
+
+    def _follow(self, call: Call, cluster: Cluster) -> Result:
+        job = cluster.job(call.params["job"])
+        if call.check_mode or job.state in ENDED:
+            failed = job.state in ENDED and job.state != "SUCCEEDED"
+            return {"failed": failed, "msg": f"{_title(job)} {job.state}", "job": job.model_dump(mode="json")}
+        self._prepare(cluster, job)
+        begun = time.monotonic()
+
+        def progress(reports: dict[str, Report]) -> None:
+            call.say(f"{_title(job)} {_clock(time.monotonic() - begun)}  {_summary(reports, job)}")
+
+        ended = follow_gang(cluster, self.fleet.dial, job, say=progress, every_s=float(call.params["progress_s"]))
+        return {
+            "changed": True,
+            "failed": ended.outcome.state != "SUCCEEDED",
+            "msg": told(job.name, job.id, ended.outcome),
+            "job": ended.job.model_dump(mode="json"),
+            "doubtful": ended.doubtful,
+        }
+
+    def _stop(self, call: Call, cluster: Cluster) -> Result:
+        named = call.params["jobs"] or [call.params["job"]]
+        if named == ["all"]:
+            found = [
+                cluster.job(row["id"]) for row in cluster.view().jobs if row["leased"] or row["state"] not in ENDED
+            ]
+        else:
+            found = [cluster.job(reference) for reference in named]
+        todo = [job for job in found if job.state not in ENDED or cluster.leases(job.id)]
+        if call.check_mode:
+            return {"changed": bool(todo), "jobs": [job.model_dump(mode="json") for job in todo], "doubtful": {}}
+        doubtful: dict[str, str] = {}
+        released = []
+        for job in todo:
+            self._prepare(cluster, job)
+            after, doubts = release_gang(cluster, self.fleet.dial, job, call.params["reason"])
+            doubtful |= doubts
+            released.append(after)
+        result: Result = {
+            "changed": bool(todo),
+            "jobs": [job.model_dump(mode="json") for job in released],
+            "doubtful": doubtful,
+        }
+        if doubtful:
+            said = "; ".join(f"{name}: {why}" for name, why in doubtful.items())
+            result |= {"failed": True, "msg": f"these nodes keep their lease and are drained: {said}"}
+        return result
+
+    def _settle(self, call: Call, cluster: Cluster) -> Result:
+        settled = []
+        for row in cluster.view().jobs:
+            if not row["leased"] or call.check_mode:
+                continue
+            before = cluster.job(row["id"])
+            self._prepare(cluster, before)
+            after = settle_gang(cluster, self.fleet.dial, before)
+            if after.state != before.state or len(cluster.leases(before.id)) != len(row["leased"]):
+                call.say(f"{_title(after)} was settled: {after.state}{': ' + after.reason if after.reason else ''}")
+                settled.append(after.model_dump(mode="json"))
+        return {"changed": bool(settled), "jobs": settled}
+
+    def _prepare(self, cluster: Cluster, job: Job) -> None:
+        """Find the ways to the job's nodes, also to those that have left the inventory since."""
+        nodes = [part["node"] for part in job.attempt.plan["nodes"]] if job.attempt else []
+        self.fleet.prepare(nodes, {name: node.connection for name, node in cluster.nodes().items()})
+
+
+def _title(job: Job) -> str:
+    return f"{job.name} ({job.id})"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}"
+
+
+def _summary(reports: dict[str, Report], job: Job) -> str:
+    attempt = job.attempt
+    if attempt is None:
+        raise InvalidInput(f"job {job.id} has no attempt")
+    states: dict[str, int] = {}
+    for one in reports.values():
+        for rank in (one.status or {}).get("ranks", []):
+            states[rank["state"]] = states.get(rank["state"], 0) + 1
+    nodes = len(attempt.plan["nodes"])
+    ranks = ", ".join(f"{count} {state}" for state, count in sorted(states.items())) or "no news yet"
+    silent = nodes - len(reports)
+    return f"ranks: {ranks} on {_count(nodes, 'node')}" + (f", {silent} yet to answer" if silent else "")

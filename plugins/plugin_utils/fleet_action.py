@@ -1,0 +1,125 @@
+# Copyright (c) 2026 The Muster authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Action plugins that speak to many nodes at once: the nodes of the play by its connections, others by the state."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ansible.errors import AnsibleError
+from ansible.module_utils.basic import missing_required_lib
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+
+from .store_option import store_option
+
+try:
+    from ..module_utils.agent.package import AgentBuildError, build, version
+    from ..module_utils.door.call import Call, answered, plain
+    from ..module_utils.remote import AgentClient, Dialer, SshTransport, Target, client_for
+    from ..module_utils.remote.local import LocalTransport
+    from .connections import Access, Connections
+
+    MISSING: ImportError | None = None
+except ImportError as error:
+    MISSING = error
+
+_display = Display()
+
+
+class Fleet:
+    """The agents of nodes, by the nodes' names. Prepare them in the main thread; dial from any."""
+
+    def __init__(self, action: ActionBase, task_vars: Mapping[str, Any], *, may_install: bool) -> None:
+        self._action = action
+        self._hostvars = task_vars["hostvars"]
+        self.play_hosts = [str(name) for name in task_vars["ansible_play_hosts_all"]]
+        self._may_install = may_install
+        self._version = version()
+        self._access: dict[str, Access] = {}
+        self._connections: list[Connections] = []
+        self._dialer = Dialer()
+        self._targets: dict[str, Target] = {}
+
+    def prepare(self, nodes: Iterable[str], known: Mapping[str, Mapping[str, Any]] | None = None) -> None:
+        """Find the ways to ``nodes``; those that have left the inventory by their record in ``known`` (the state)."""
+        new = [name for name in nodes if name not in self._access and name not in self._targets]
+        here = [name for name in new if name in self._hostvars]
+        if here:
+            connections = Connections(self._action, here)
+            self._connections.append(connections)
+            self._access |= dict(connections)
+        for name in new:
+            if name not in self._access:
+                self._targets[name] = Target.from_document((known or {}).get(name) or {"name": ""})
+
+    def dial(self, node: str) -> AgentClient:
+        """A new client for the agent of ``node``."""
+        self.prepare([node])
+        if node in self._access:
+            return self._access[node].agent(self._version, build, self._may_install)
+        target = self._targets[node]
+        transport = LocalTransport(target) if target.transport == "local" else SshTransport(target, self._dialer)
+        return client_for(target, transport, self._version, build, self._may_install)
+
+    def facts(self, node: str) -> dict[str, Any]:
+        """The inventory's part of a node's facts, as M(muster.training.node) takes them."""
+        access, variables = self._access[node], self._hostvars[node]
+        facts = {
+            "name": node,
+            "address": access.address(),
+            "labels": variables.get("muster_labels") or {},
+            "slots": variables.get("muster_slots"),
+            "interface": variables.get("muster_interface"),
+            "state_dir": access.state_dir,
+            "connection": access.target.to_document() if access.target else {},
+        }
+        found: dict[str, Any] = plain({key: value for key, value in facts.items() if value is not None})
+        return found
+
+    def close(self) -> None:
+        """Close every connection."""
+        for connections in self._connections:
+            connections.close()
+        self._dialer.close()
+
+
+class FleetAction(ActionBase):
+    """An action whose ``answer`` may use ``fleet``. It runs in the control process, once for the whole play."""
+
+    interface: dict[str, Any]
+    """The arguments of ``validate_argument_spec``."""
+
+    fleet: Fleet
+    _supports_check_mode = True
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """The result of the task."""
+        task_vars = task_vars or {}
+        super().run(tmp, task_vars)
+        if MISSING is not None:
+            return {"failed": True, "msg": missing_required_lib(str(MISSING.name))}
+        _result, parameters = self.validate_argument_spec(**self.interface)
+        call = Call(
+            params=plain(parameters | {"store": store_option(self._task.args, task_vars, self._templar)}),
+            check_mode=self._task.check_mode,
+            diff=self._task.diff,
+            warn=_display.warning,
+            say=_display.display,
+        )
+        try:
+            self.fleet = Fleet(self, task_vars, may_install=not call.check_mode)
+        except AgentBuildError as error:
+            return {"failed": True, "msg": str(error)}
+        try:
+            return answered(self.answer, call)
+        except AnsibleError as error:
+            return {"failed": True, "msg": str(error)}
+        finally:
+            self.fleet.close()
+
+    def answer(self, call: Call) -> dict[str, Any]:
+        """The result of the task; raises :class:`MusterError` for what the user can mend."""
+        raise NotImplementedError
