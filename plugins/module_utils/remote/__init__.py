@@ -9,7 +9,9 @@ from .agents import AgentClient, AgentError, AgentReply, client_for
 from .dial import Dialer, preload
 from .fan_out import Outcome, fan_out
 from .local import LocalTransport
+from .reach import transport_to
 from .ssh import SshTransport
+from .sudo import SudoTransport
 from .target import Target
 from .transport import Failure, Reply, Transport, Unreachable
 
@@ -23,10 +25,12 @@ __all__ = [
     "Outcome",
     "Reply",
     "SshTransport",
+    "SudoTransport",
     "Target",
     "Transport",
     "Unreachable",
     "client_for",
     "fan_out",
     "preload",
+    "transport_to",
 ]

@@ -57,13 +57,7 @@ class Dialer:
 
         :raises Unreachable: there is none, and the message says why.
         """
-        try:
-            preload()
-        except ImportError as error:
-            raise Unreachable(
-                f"{target.name} cannot be reached: Fabric is missing on this machine (pip install fabric): {error}",
-                "setup",
-            ) from error
+        _need_fabric(target)
         connection = self._prepare(target)
         hops = self._hops(target, connection)
         if hops:
@@ -72,6 +66,14 @@ class Dialer:
             connection.gateway = command
         self._open(target, connection)
         return connection
+
+    def host_of(self, target: Target) -> str:
+        """The name or address that a target stands for, after HostName of the ssh configuration.
+
+        :raises Unreachable: the ssh configuration cannot be read, or Fabric is missing.
+        """
+        _need_fabric(target)
+        return str(self._prepare(target).host)
 
     def close(self) -> None:
         """Close the connections to jump hosts."""
@@ -119,8 +121,8 @@ class Dialer:
         except paramiko.AuthenticationException as error:
             connection.client.close()
             raise Unreachable(
-                f"{node} refused {connection.user}: {error}. "
-                f"Put a public key into {connection.user}'s authorized_keys there, or name the right private key",
+                f"cannot log in to {node} as {connection.user}: {error}. Put your public key into "
+                f"{connection.user}'s authorized_keys there, or name the right private key file",
                 "auth",
             ) from error
         except (paramiko.SSHException, OSError, EOFError) as error:
@@ -238,6 +240,16 @@ class Dialer:
             if key not in kept:
                 kept[key] = make()
             return kept[key]
+
+
+def _need_fabric(target: Target) -> None:
+    try:
+        preload()
+    except ImportError as error:
+        raise Unreachable(
+            f"{target.name} cannot be reached: Fabric is missing on this machine (pip install fabric): {error}",
+            "setup",
+        ) from error
 
 
 class _HostKeyCheck:

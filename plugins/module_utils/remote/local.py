@@ -12,14 +12,15 @@ import threading
 from collections.abc import Callable
 from typing import IO, cast
 
+from .target import Target
 from .transport import Reply
 
 
 class LocalTransport:
     """The transport of a node that is the controller itself."""
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    def __init__(self, target: Target) -> None:
+        self.name = target.name
 
     def run(
         self,

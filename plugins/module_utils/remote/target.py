@@ -38,6 +38,8 @@ class Target:
     known_hosts: tuple[str, ...] = ()
     host_key_checking: Literal["yes", "accept-new", "no"] | None = None
     connect_timeout_s: float = 10.0
+    become_user: str | None = None
+    """Whom commands run as through ``sudo -n``, where that is not the user who logs in."""
     python: str = DEFAULT_PYTHON
     state_dir: str = DEFAULT_STATE_DIR
 
