@@ -18,8 +18,7 @@ from .store_option import store_option
 try:
     from ..module_utils.agent.package import AgentBuildError, build, version
     from ..module_utils.door.call import Call, answered, plain
-    from ..module_utils.remote import AgentClient, Dialer, SshTransport, Target, client_for
-    from ..module_utils.remote.local import LocalTransport
+    from ..module_utils.remote import AgentClient, Dialer, Target, client_for, transport_to
     from .connections import Access, Connections
 
     MISSING: ImportError | None = None
@@ -61,8 +60,7 @@ class Fleet:
         if node in self._access:
             return self._access[node].agent(self._version, build, self._may_install)
         target = self._targets[node]
-        transport = LocalTransport(target) if target.transport == "local" else SshTransport(target, self._dialer)
-        return client_for(target, transport, self._version, build, self._may_install)
+        return client_for(target, transport_to(target, self._dialer), self._version, build, self._may_install)
 
     def facts(self, node: str) -> dict[str, Any]:
         """The inventory's part of a node's facts, as M(muster.training.node) takes them."""
