@@ -1,0 +1,139 @@
+# Copyright (c) 2026 The Muster authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Reading what ranks wrote: the last lines, everything, or as it comes. Never more of a file in memory than is
+needed."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import stat
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Any
+
+    Document = dict[str, Any]
+
+TAIL_LINES = 20
+LONGEST_TAIL = 64 * 1024
+LONGEST_ERROR = 16 * 1024
+FOLLOW_PAUSE_S = 0.2
+
+
+def tail(path: str, lines: int) -> list[str]:
+    """Return the last lines, of at most the last 64 KiB: enough to see what went wrong.
+
+    What is not UTF-8 is replaced, and of a line that was drawn over itself (progress bars) only the last drawing is
+    kept.
+    """
+    return [line.rstrip("\r").rpartition("\r")[2] for line in _last(path, lines, LONGEST_TAIL)]
+
+
+def read(path: str, lines: int | None) -> list[str]:
+    """Return the last `lines` lines as they are, or all of them for None."""
+    return _last(path, lines, None)
+
+
+def error_text(path: str, owner: int) -> str | None:
+    """Return the message in a TORCHELASTIC_ERROR_FILE, or its text if it has another form; None if nothing was written.
+
+    The user of the job owns the directory, so what lies there is read only if it is a plain file of that user: it
+    could be a link to something that only root may read.
+    """
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return None
+    with os.fdopen(handle, "rb") as file:
+        facts = os.fstat(handle)
+        if not stat.S_ISREG(facts.st_mode) or facts.st_uid != owner:
+            return None
+        text = file.read(LONGEST_ERROR).decode(errors="replace")
+    try:
+        message = json.loads(text)["message"]
+    except (ValueError, KeyError, TypeError):
+        return text or None
+    return str(message["message"] if isinstance(message, dict) and "message" in message else message)
+
+
+def follow(
+    files: dict[str, str], lines: int | None, ended: Callable[[], bool], write: Callable[[bytes], None], output: int
+) -> None:
+    """Write the last lines of each file (prefix -> path), then whole lines as they come, until `ended`.
+
+    Stops as well when whoever reads `output` has gone. A prefix is put before each line.
+    """
+    places = {prefix: _start_of_last(path, lines) for prefix, path in files.items()}
+    poll = select.poll()
+    poll.register(output, 0)  # asks for nothing; an error or a hang-up is told anyway
+    while True:
+        last = ended()  # asked first: what was written before the end is then read below
+        for prefix, path in files.items():
+            for text, place in _whole_lines(path, places[prefix], last):
+                write(prefix.encode() + text)
+                places[prefix] = place
+        if last or poll.poll(FOLLOW_PAUSE_S * 1000):
+            return
+
+
+def _whole_lines(path: str, place: int, unfinished_too: bool) -> Iterator[tuple[bytes, int]]:
+    try:
+        file = open(path, "rb")  # noqa: SIM115  (closed below, whoever stops reading)
+    except OSError:
+        return
+    with file:
+        file.seek(place)
+        for text in file:
+            place += len(text)
+            if text.endswith(b"\n"):
+                yield text, place
+            elif unfinished_too:
+                yield text + b"\n", place
+
+
+def _start_of_last(path: str, lines: int | None) -> int:
+    """Return the offset at which the last `lines` lines begin."""
+    if lines is None:
+        return 0
+    try:
+        with open(path, "rb") as file:
+            end = place = file.seek(0, os.SEEK_END)
+            if lines == 0:
+                return end
+            wanted = lines + 1  # newlines, counted from the end: the last one closes the last line
+            while place > 0:
+                step = min(65536, place)
+                place -= step
+                file.seek(place)
+                block = file.read(step)
+                if place + step == end and not block.endswith(b"\n"):
+                    wanted -= 1
+                found = block.count(b"\n")
+                if found >= wanted:
+                    for _ in range(wanted - 1):
+                        block = block[: block.rindex(b"\n")]
+                    return place + block.rindex(b"\n") + 1
+                wanted -= found
+    except OSError:
+        return 0
+    return 0
+
+
+def _last(path: str, lines: int | None, longest: int | None) -> list[str]:
+    try:
+        with open(path, "rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            start = _start_of_last(path, lines)
+            if longest is not None:
+                start = max(start, size - longest)
+            file.seek(start)
+            text = file.read(size - start).decode(errors="replace")
+    except OSError:
+        return []
+    found = text.split("\n")
+    return found[:-1] if found[-1] == "" else found

@@ -1,0 +1,100 @@
+# Copyright (c) 2026 The Muster authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Everything that can be known to go wrong before a rank starts, asked with the rights of the job's user.
+
+The questions run in a process of their own with a time limit: a dead file server or a hung driver must not take the
+supervisor along.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from . import environment, interfaces, isolated
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from .accounts import Account
+
+    Document = dict[str, Any]
+    Problem = dict[str, str]
+
+
+def check(spec: Document, account: Account, timeout_s: float) -> list[Problem]:
+    """Return the problems of this node, as {code, message}; an empty list means that the ranks can start."""
+    try:
+        found: list[Problem] = isolated.ask(lambda: _check(spec, account), timeout_s)
+        return found
+    except isolated.NoAnswer as error:
+        message = f"the preflight (cwd {environment.working_directory(spec, account)}, GPUs) {error}"
+        return [{"code": "preflight_failed", "message": message}]
+
+
+def find_executable(word: str, path: str, cwd: str) -> str | None:
+    """Return the file that execvp(3) would run: a word with a slash is relative to `cwd`, others are looked up."""
+    places = [cwd] if "/" in word else [os.path.join(cwd, directory) for directory in path.split(":")]
+    for place in places:
+        candidate = os.path.join(place, word)
+        if os.path.isfile(candidate) and os.access(candidate, os.X_OK):
+            return candidate
+    return None
+
+
+def _check(spec: Document, account: Account) -> list[Problem]:
+    problems = _gpus(spec["gpus"]) + _interface(spec["interface"])
+    try:
+        account.become()
+    except OSError as error:
+        return [*problems, _problem("user_forbidden", f"cannot become user {account.name!r}: {error.strerror}")]
+    return problems + (_directory(spec, account) or _executables(spec, account))
+
+
+def _gpus(uuids: list[str]) -> list[Problem]:
+    if not uuids:
+        return []
+    from . import nvml
+
+    return [_problem("gpu_missing", sentence) for sentence in nvml.missing(uuids)]
+
+
+def _interface(name: str | None) -> list[Problem]:
+    if name is None or name in interfaces.names():
+        return []
+    there = ", ".join(interfaces.names())
+    return [_problem("interface_missing", f"there is no network interface {name!r} (there are: {there})")]
+
+
+def _directory(spec: Document, account: Account) -> list[Problem]:
+    cwd = environment.working_directory(spec, account)
+    try:
+        os.chdir(cwd)
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR):
+            return [_problem("cwd_missing", f"the directory {cwd} does not exist")]
+        return [_problem("cwd_forbidden", f"user {account.name!r} cannot enter {cwd}: {error.strerror}")]
+    return []
+
+
+def _executables(spec: Document, account: Account) -> list[Problem]:
+    cwd = environment.working_directory(spec, account)
+    problems = []
+    seen = set()
+    for process in spec["processes"]:
+        word = process["command"][0]
+        path = process["env"].get("PATH", environment.PATH)
+        if (word, path) in seen:
+            continue
+        seen.add((word, path))
+        if find_executable(word, path, cwd) is None:
+            where = f"relative to {cwd}" if "/" in word else f"in PATH={path}"
+            problems.append(_problem("executable_not_found", f"{word!r} is not an executable file {where}"))
+    return problems
+
+
+def _problem(code: str, message: str) -> Problem:
+    return {"code": code, "message": message}

@@ -1,0 +1,170 @@
+# Copyright (c) 2026 The Muster authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The ranks of one node: starting them, and what became of each."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+from . import environment, logs, oom, preflight, processes, record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from .accounts import Account
+    from .processes import Process
+
+    Document = dict[str, Any]
+
+CANNOT_EXECUTE = 126
+
+
+class Ranks:
+    """The rank processes of one attempt. `documents` is what the status shows of them, in the order of the plan."""
+
+    def __init__(self, spec: Document, directory: str, account: Account) -> None:
+        self._spec = spec
+        self._directory = directory
+        self._account = account
+        self._oom_kills = self._oom_kills_next = oom.kills() or 0
+        self.documents: list[Document] = []
+
+    def start(self) -> Document | None:
+        """Start every rank; return the failure of the first that could not be started, and start no more after it."""
+        for process in self._spec["processes"]:
+            rank = {
+                "rank": process["rank"],
+                "local_rank": process["local_rank"],
+                "pid": None,
+                "start_ticks": None,
+                "state": "failed",
+                "exit_code": None,
+                "signal": None,
+                "oom": False,
+                "started_at": record.now(),
+                "ended_at": None,
+                "log": os.path.join(self._directory, f"rank-{process['rank']}.log"),
+            }
+            self.documents.append(rank)
+            try:
+                rank["pid"] = self._spawn(process, rank["log"])
+            except OSError as error:
+                rank["ended_at"] = rank["started_at"]
+                return {**self.failure(rank), "reason": f"it could not be started: {error.strerror}"}
+            rank["start_ticks"] = processes.start_ticks(rank["pid"])
+            rank["state"] = "running"
+        return None
+
+    def running(self) -> bool:
+        return any(rank["state"] == "running" for rank in self.documents)
+
+    def reap(self, ending: bool) -> list[Document]:
+        """Take leave of every child that has ended, and return the ranks among them.
+
+        `ending`: the attempt is being ended, so a rank that ends now was stopped; otherwise what is not exit code 0
+        failed. Orphans of the job end up here too: this process is their subreaper.
+        """
+        ended = []
+        by_pid = {rank["pid"]: rank for rank in self.documents if rank["state"] == "running"}
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                break
+            if pid == 0:
+                break
+            if pid in by_pid:
+                self._close(by_pid[pid], status, ending)
+                ended.append(by_pid[pid])
+        return ended
+
+    def note_oom_kills(self) -> None:
+        """Called every few seconds: only a kill since the call before last can be the end of a rank that ends now."""
+        self._oom_kills, self._oom_kills_next = self._oom_kills_next, oom.kills() or 0
+
+    def left(self) -> list[Process]:
+        """Return every living process that the job has started."""
+        return processes.descendants([os.getpid()])
+
+    def failure(self, rank: Document) -> Document:
+        """Return what is known about why this rank failed."""
+        if rank["signal"]:
+            reason = f"killed by {rank['signal']}" + (" (out of memory)" if rank["oom"] else "")
+        else:
+            reason = f"exit code {rank['exit_code']}"
+        return {
+            **{key: rank[key] for key in ("rank", "local_rank", "exit_code", "signal", "oom")},
+            "node": self._spec["node"],
+            "at": rank["ended_at"],
+            "reason": reason,
+            "error": logs.error_text(self._error_file(rank["rank"]), self._account.uid),
+            "tail": logs.tail(rank["log"], logs.TAIL_LINES),
+        }
+
+    def time_limit_failure(self) -> Document:
+        rank = self.documents[0]
+        return {
+            **self.failure(rank),
+            "at": record.now(),
+            "reason": f"time limit of {self._spec['time_limit_s']:g} s reached",
+        }
+
+    def _error_file(self, rank: int) -> str:
+        return os.path.join(self._directory, "errors", f"error-{rank}.json")
+
+    def _close(self, rank: Document, status: int, ending: bool) -> None:
+        rank["ended_at"] = record.now()
+        code = os.waitstatus_to_exitcode(status)
+        if code >= 0:
+            rank["exit_code"] = code
+        else:
+            rank["signal"] = _signal_name(-code)
+        if ending:
+            rank["state"] = "stopped"
+            return
+        rank["state"] = "failed" if code else "succeeded"
+        rank["oom"] = code == -signal.SIGKILL and (oom.kills() or 0) > self._oom_kills
+
+    def _spawn(self, process: Document, log: str) -> int:
+        error_file = self._error_file(process["rank"])
+        env = environment.of_rank(self._spec, process, self._account, error_file)
+        cwd = environment.working_directory(self._spec, self._account)
+        output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        supervisor = os.getpid()
+        pid = os.fork()
+        if pid:
+            os.close(output)
+            return pid
+        try:
+            self._become_rank(output, cwd, supervisor)
+            file = preflight.find_executable(process["command"][0], env.get("PATH", environment.PATH), cwd)
+            os.execve(file or process["command"][0], process["command"], env)
+        except OSError as error:
+            os.write(2, f"muster: cannot start {process['command'][0]!r} in {cwd}: {error.strerror}\n".encode())
+        os._exit(CANNOT_EXECUTE)
+
+    def _become_rank(self, output: int, cwd: str, supervisor: int) -> None:
+        # A session of its own: a rank that signals its whole process group must not hit the supervisor.
+        os.setsid()
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        os.dup2(output, 1)
+        os.dup2(output, 2)
+        for number in (signal.SIGHUP, signal.SIGPIPE, signal.SIGXFSZ):
+            signal.signal(number, signal.SIG_DFL)  # ignored here and by Python, and exec would hand that on
+        self._account.become()
+        # A supervisor that dies takes its ranks along; after the change of user, which would undo it.
+        processes.prctl(processes.PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != supervisor:
+            os._exit(CANNOT_EXECUTE)
+        os.chdir(cwd)
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

@@ -1,0 +1,142 @@
+# Copyright (c) 2026 The Muster authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The status of an attempt on this node: a JSON file that only its supervisor writes, each time as a whole.
+
+The shape is in docs/agent.md. A reader adds what the file cannot say: that its supervisor is gone (`lost`).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+
+from . import processes
+from .version import PROTOCOL
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from .layout import Layout
+
+    Document = dict[str, Any]
+
+LIVE = ("starting", "running")
+
+
+def now() -> str:
+    """Return the time in UTC, ISO 8601 with microseconds."""
+    seconds, nanoseconds = divmod(time.time_ns(), 1_000_000_000)
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{nanoseconds // 1000:06d}Z"
+
+
+def write_json(path: str, document: Document, mode: int = 0o644) -> None:
+    """Replace `path` by the document: on disk before it is seen, and never seen in part. Raises OSError."""
+    temporary = f"{path}.{os.getpid()}.new"
+    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            os.fchmod(handle, mode)
+            file.write(json.dumps(document).encode() + b"\n")
+            file.flush()
+            os.fsync(handle)
+        os.replace(temporary, path)
+    except OSError:
+        os.unlink(temporary)
+        raise
+
+
+def read_json(path: str) -> Document | None:
+    """Return the object in the file, or None if there is no such file or no object in it."""
+    try:
+        with open(path, "rb") as file:
+            document = json.loads(file.read())
+    except (OSError, ValueError):
+        return None
+    return document if isinstance(document, dict) else None
+
+
+def status_path(layout: Layout, job: str, attempt: int) -> str:
+    return os.path.join(layout.attempt(job, attempt), "status.json")
+
+
+def spec_path(layout: Layout, job: str, attempt: int) -> str:
+    return os.path.join(layout.attempt(job, attempt), "spec.json")
+
+
+def stop_path(layout: Layout, job: str, attempt: int) -> str:
+    """Where a stop is asked for, as {"reason", "grace_s"}: a file, so that it counts however early it comes."""
+    return os.path.join(layout.attempt(job, attempt), "stop.json")
+
+
+def first(spec: Document, unit: str | None) -> Document:
+    """Return the status with which this process, the supervisor, begins an attempt."""
+    at = now()
+    return {
+        "protocol": PROTOCOL,
+        **{key: spec[key] for key in ("job", "name", "attempt", "epoch", "node", "node_rank")},
+        "state": "starting",
+        "supervisor": {"pid": os.getpid(), "start_ticks": processes.start_ticks(os.getpid()), "unit": unit},
+        "boot_id": processes.boot_id(),
+        "created_at": at,
+        "started_at": None,
+        "ended_at": None,
+        "updated_at": at,
+        "ranks": [],
+        "failure": None,
+        "reason": None,
+        "left": 0,
+        "problems": [],
+    }
+
+
+def markers(status: Document) -> dict[str, str]:
+    """Return the environment variables that every rank of this attempt on this node carries."""
+    return {
+        "MUSTER_JOB_ID": str(status["job"]),
+        "MUSTER_ATTEMPT": str(status["attempt"]),
+        "MUSTER_EPOCH": str(status["epoch"]),
+        "MUSTER_NODE": str(status["node"]),
+    }
+
+
+def leftovers(status: Document) -> list[processes.Process]:
+    """Return the processes of an attempt whose supervisor is gone; none can have outlived a boot."""
+    if status["boot_id"] != processes.boot_id():
+        return []
+    started = [(rank["pid"], rank["start_ticks"]) for rank in status["ranks"] if rank["pid"]]
+    return processes.of_attempt(markers(status), started)
+
+
+def supervised(status: Document) -> bool:
+    """Whether the supervisor that writes this record still lives."""
+    supervisor = status["supervisor"]
+    return status["boot_id"] == processes.boot_id() and processes.lives(supervisor["pid"], supervisor["start_ticks"])
+
+
+def look(layout: Layout, job: str, attempt: int) -> Document | None:
+    """Return the attempt's status as it truly is now, or None if this node does not know the attempt."""
+    path = status_path(layout, job, attempt)
+    status = read_json(path)
+    if status is None or not (status["state"] in LIVE or status["left"]) or supervised(status):
+        return status
+    # The supervisor may have ended in order between the two looks: only the record as it is now counts.
+    status = read_json(path)
+    if status is None or not (status["state"] in LIVE or status["left"]):
+        return status
+    if status["state"] in LIVE:
+        rebooted = status["boot_id"] != processes.boot_id()
+        status["state"] = "lost"
+        status["reason"] = (
+            "the node was rebooted" if rebooted else f"the supervisor (pid {status['supervisor']['pid']}) is gone"
+        )
+    status["left"] = len(leftovers(status))
+    return status
+
+
+def ended(status: Document) -> bool:
+    """Whether this attempt will start no process any more (some may be `left`)."""
+    return status["state"] not in LIVE

@@ -1,0 +1,233 @@
+# Copyright (c) 2026 The Muster authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The process that an attempt's ranks on this node belong to: it starts them, outlives whoever asked for them, ends
+them, and leaves a record that is true.
+
+Nothing may be imported after it has begun: the agent's file may be replaced while it runs.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+import time
+
+from . import accounts, gate, preflight, processes, record
+from .errors import AgentError
+from .locks import Locks
+from .ranks import Ranks
+from .wake import Wake
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from socket import socket
+    from typing import Any
+
+    from .accounts import Account
+    from .layout import Layout
+
+    Document = dict[str, Any]
+    Problem = dict[str, str]
+
+TICK_S = 5.0
+SWEEP_PAUSE_S = 0.25
+KILL_PAUSE_S = 0.02
+KILL_PATIENCE_S = 10.0  # what still lives then waits in the kernel: said in the record, and waited for
+PREFLIGHT_SHARE = 0.8  # of the gate's timeout: a hung preflight must still be reported in time
+
+
+class AlreadyThere(Exception):
+    """This node has a record of the attempt."""
+
+
+class Supervisor:
+    """One attempt on this node, from its claim on the job's directory to the last process."""
+
+    def __init__(self, layout: Layout, spec: Document, unit: str | None) -> None:
+        self._layout = layout
+        self._spec = spec
+        self._directory = layout.attempt(spec["job"], spec["attempt"])
+        self._stop_file = record.stop_path(layout, spec["job"], spec["attempt"])
+        self._locks = Locks(layout, spec)
+        self._wake = Wake()
+        processes.prctl(processes.PR_SET_CHILD_SUBREAPER, 1)
+        os.umask(0o022)
+        self.status = record.first(spec, unit)
+
+    def begin(self) -> None:
+        """Claim the attempt, ask all nodes, and start the ranks if all say yes.
+
+        Afterwards the status is `running`, `refused` (nothing is left on disk) or `canceled`. Raises AlreadyThere.
+        """
+        self._claim()
+        listener, problems = self._listen()
+        problems += self._outdated() or self._locks.take()
+        account = None
+        try:
+            account = accounts.for_job(self._spec["user"])
+        except AgentError as error:
+            problems.append({"code": error.code, "message": f"{error.message} ({error.hint})"})
+        if account:
+            limit = max(5.0, PREFLIGHT_SHARE * self._spec["gate"]["timeout_s"])
+            problems += preflight.check(self._spec, account, limit)
+        try:
+            verdict = gate.pass_through(self._spec, listener, problems, gate.Waiter(self._wake, self._stop_wanted))
+            if self._stop_wanted():
+                raise gate.Interrupted
+        except gate.Interrupted:
+            self._locks.release()
+            self._end("canceled")
+            return
+        if verdict or account is None:
+            self._refuse(verdict)
+        else:
+            self._start(account)
+
+    def watch(self) -> None:
+        """Follow the ranks to the end, and return when no process of the job is left."""
+        limit = self._spec["time_limit_s"]
+        deadline = time.monotonic() + limit if limit is not None else None
+        tick = time.monotonic() + TICK_S
+        while True:
+            ended = self._ranks.reap(ending=False)
+            failed = [rank for rank in ended if rank["state"] == "failed"]
+            if failed:
+                self.status["failure"] = self._ranks.failure(failed[0])
+                return self._finish("failed")
+            if self._stop_wanted():
+                return self._finish("canceled")
+            if not self._ranks.running():
+                return self._finish("succeeded")
+            if deadline is not None and time.monotonic() >= deadline:
+                self.status["failure"] = self._ranks.time_limit_failure()
+                return self._finish("failed")
+            if ended:
+                self._write()
+            if time.monotonic() >= tick:
+                self._ranks.note_oom_kills()
+                tick = time.monotonic() + TICK_S
+            self._wake.wait(tick if deadline is None else min(tick, deadline))
+
+    def _claim(self) -> None:
+        """Make the attempt's directory, with everything in it, in one step: a second start finds it whole or not at
+        all."""
+        self._layout.create()
+        temporary = f"{self._layout.jobs}/.{self._spec['job']}.{self._spec['attempt']}.{os.getpid()}"
+        os.mkdir(temporary, 0o755)
+        record.write_json(os.path.join(temporary, "spec.json"), self._spec, mode=0o600)
+        record.write_json(os.path.join(temporary, "status.json"), self.status)
+        try:
+            os.rename(temporary, self._directory)
+        except OSError:
+            shutil.rmtree(temporary)
+            raise AlreadyThere from None
+        log = os.open(os.path.join(self._directory, "supervisor.log"), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        os.dup2(log, 2)
+        os.close(log)
+
+    def _listen(self) -> tuple[socket | None, list[Problem]]:
+        if self._spec["node"] != self._spec["gate"]["node"]:
+            return None, []
+        try:
+            return gate.listen(self._spec["gate"]), []
+        except OSError as error:
+            return None, [gate.port_problem(self._spec["gate"], error)]
+
+    def _outdated(self) -> list[Problem]:
+        for job, attempt in self._layout.attempts(self._spec["job"]):
+            other = record.read_json(record.status_path(self._layout, job, attempt))
+            if other and other["epoch"] > self._spec["epoch"]:
+                message = (
+                    f"this node has seen epoch {other['epoch']} of the job; this start is of {self._spec['epoch']}"
+                )
+                return [{"code": "stale_epoch", "message": message}]
+        return []
+
+    def _refuse(self, problems: list[Problem]) -> None:
+        self._locks.release()
+        self.status.update(state="refused", problems=problems, ended_at=record.now())
+        shutil.rmtree(self._directory)
+
+    def _start(self, account: Account) -> None:
+        self._locks.confirm()
+        self._hand_over(account)
+        self._ranks = Ranks(self._spec, self._directory, account)
+        self.status["ranks"] = self._ranks.documents
+        self.status["started_at"] = record.now()
+        self.status["failure"] = self._ranks.start()
+        if self.status["failure"]:
+            self._finish("failed")
+        else:
+            self.status["state"] = "running"
+            self._write()
+
+    def _hand_over(self, account: Account) -> None:
+        """Let the job's user read the records and logs, and write error files; nobody else looks in."""
+        errors = os.path.join(self._directory, "errors")
+        os.mkdir(errors, 0o700)
+        if account.switch:
+            os.chown(errors, account.uid, account.gid)
+            os.chown(self._directory, -1, account.gid)
+        os.chmod(self._directory, 0o750)
+
+    def _finish(self, state: str) -> None:
+        """End everything the job has started: SIGTERM, the grace, SIGKILL; then close the record."""
+        warned: set[int] = set()
+        kill_at = time.monotonic() + self._stop_request()["grace_s"]
+        left = self._left()
+        while left and time.monotonic() < kill_at:
+            for process in left:
+                if process.pid not in warned:  # once each: a process may use the time to save its state
+                    warned.add(process.pid)
+                    processes.send(process, signal.SIGTERM)
+            self._wake.wait(min(kill_at, time.monotonic() + SWEEP_PAUSE_S))
+            kill_at = min(kill_at, time.monotonic() + self._stop_request()["grace_s"])
+            left = self._left()
+        give_up = time.monotonic() + KILL_PATIENCE_S
+        while left:
+            for process in left:
+                processes.send(process, signal.SIGKILL)
+            patient = time.monotonic() < give_up
+            self._wake.wait(time.monotonic() + (KILL_PAUSE_S if patient else TICK_S))
+            left = self._left()
+            if left and not patient and len(left) != self.status["left"]:
+                self.status["left"] = len(left)
+                self._end(state)
+        self.status["left"] = 0
+        self._locks.release()  # before the record says so: who reads it may start the next job at once
+        self._end(state)
+
+    def _left(self) -> list[processes.Process]:
+        self._ranks.reap(ending=True)
+        return self._ranks.left()
+
+    def _stop_wanted(self) -> bool:
+        return self._wake.told_to_stop or os.path.exists(self._stop_file)
+
+    def _stop_request(self) -> Document:
+        asked = record.read_json(self._stop_file)
+        return asked or {"reason": "the supervisor was told to stop (SIGTERM)", "grace_s": self._spec["grace_s"]}
+
+    def _end(self, state: str) -> None:
+        """Close the record; a disk that is full now may not be so later, and an end without a record would be lost."""
+        failure = self.status["failure"]
+        reason = f"rank {failure['rank']}: {failure['reason']}" if failure else None
+        if state == "canceled":
+            reason = self._stop_request()["reason"]
+        self.status.update(state=state, reason=reason, ended_at=self.status["ended_at"] or record.now())
+        while not self._write():
+            self._wake.wait(time.monotonic() + TICK_S)
+
+    def _write(self) -> bool:
+        self.status["updated_at"] = record.now()
+        try:
+            record.write_json(os.path.join(self._directory, "status.json"), self.status)
+        except OSError as error:
+            sys.stderr.write(f"{record.now()} the record cannot be written: {error}\n")
+            sys.stderr.flush()
+            return False
+        return True
