@@ -56,7 +56,7 @@ class ActionModule(FleetAction):
     def _start(self, call: Call, cluster: Cluster) -> Result:
         job = cluster.job(call.params["job"])
         if call.check_mode or job.state in ("STARTING", "RUNNING"):
-            return {"changed": job.state == "ALLOCATED", "job": job.model_dump(mode="json")}
+            return {"changed": job.state == "ALLOCATED", "job": _brief(job)}
         self._prepare(cluster, job)
         try:
             started = start_gang(
@@ -68,7 +68,7 @@ class ActionModule(FleetAction):
         call.say(f"{_title(started.job)} runs: {_count(ranks, 'rank')} on {', '.join(nodes)}")
         return {
             "changed": True,
-            "job": started.job.model_dump(mode="json"),
+            "job": _brief(started.job),
             "plan": started.plan.to_document(),
             "left_out": started.left_out,
             "commands": started.commands,
@@ -78,7 +78,7 @@ class ActionModule(FleetAction):
         job = cluster.job(call.params["job"])
         if call.check_mode or job.state in ENDED:
             failed = job.state in ENDED and job.state != "SUCCEEDED"
-            return {"failed": failed, "msg": f"{_title(job)} {job.state}", "job": job.model_dump(mode="json")}
+            return {"failed": failed, "msg": f"{_title(job)} {job.state}", "job": _brief(job)}
         self._prepare(cluster, job)
         begun = time.monotonic()
 
@@ -90,7 +90,7 @@ class ActionModule(FleetAction):
             "changed": True,
             "failed": ended.outcome.state != "SUCCEEDED",
             "msg": told(job.name, job.id, ended.outcome),
-            "job": ended.job.model_dump(mode="json"),
+            "job": _brief(ended.job),
             "doubtful": ended.doubtful,
         }
 
@@ -104,7 +104,7 @@ class ActionModule(FleetAction):
             found = [cluster.job(reference) for reference in named]
         todo = [job for job in found if job.state not in ENDED or cluster.leases(job.id)]
         if call.check_mode:
-            return {"changed": bool(todo), "jobs": [job.model_dump(mode="json") for job in todo], "doubtful": {}}
+            return {"changed": bool(todo), "jobs": [_brief(job) for job in todo], "doubtful": {}}
         doubtful: dict[str, str] = {}
         released = []
         for job in todo:
@@ -114,7 +114,7 @@ class ActionModule(FleetAction):
             released.append(after)
         result: Result = {
             "changed": bool(todo),
-            "jobs": [job.model_dump(mode="json") for job in released],
+            "jobs": [_brief(job) for job in released],
             "doubtful": doubtful,
         }
         if doubtful:
@@ -132,13 +132,18 @@ class ActionModule(FleetAction):
             after = settle_gang(cluster, self.fleet.dial, before)
             if after.state != before.state or len(cluster.leases(before.id)) != len(row["leased"]):
                 call.say(f"{_title(after)} was settled: {after.state}{': ' + after.reason if after.reason else ''}")
-                settled.append(after.model_dump(mode="json"))
+                settled.append(_brief(after))
         return {"changed": bool(settled), "jobs": settled}
 
     def _prepare(self, cluster: Cluster, job: Job) -> None:
         """Find the ways to the job's nodes, also to those that have left the inventory since."""
         nodes = [part["node"] for part in job.attempt.plan["nodes"]] if job.attempt else []
         self.fleet.prepare(nodes, {name: node.connection for name, node in cluster.nodes().items()})
+
+
+def _brief(job: Job) -> Result:
+    """What a play's output should show of a job; M(muster.training.job_info) has the rest."""
+    return {"id": job.id, "name": job.name, "state": job.state, "reason": job.reason}
 
 
 def _title(job: Job) -> str:

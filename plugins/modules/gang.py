@@ -83,11 +83,11 @@ EXAMPLES = r"""
 
 RETURN = r"""
 job:
-  description: The job as the state keeps it.
+  description: The job's C(id), C(name), C(state) and C(reason). M(muster.training.job_info) has the rest.
   returned: when one job was named
   type: dict
 jobs:
-  description: The jobs that were ended or settled.
+  description: The jobs that were ended or settled, each as in RV(job).
   returned: with O(state=stopped) or O(state=settled)
   type: list
   elements: dict
