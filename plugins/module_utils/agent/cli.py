@@ -71,7 +71,10 @@ def main(argv: list[str]) -> int:
         }
         code = INTERNAL
     if payload is not None:
-        head = {"protocol": PROTOCOL, "agent": version(), "verb": verb, "ok": code == 0}
+        from .record import now
+
+        # The node's clock, so that whoever compares times of several nodes can tell how far apart they are.
+        head = {"protocol": PROTOCOL, "agent": version(), "now": now(), "verb": verb, "ok": code == 0}
         _write(json.dumps({**head, **payload}).encode() + b"\n")
     return int(code)
 
