@@ -163,6 +163,11 @@ class JobSpec(_Form):
                 f"asks for its size in two ways ({', '.join(given)}): "
                 "give nodes, nodes with gpus_per_node or slots_per_node, gpus, or slots"
             )
+        of_gpus = self.constraints.gpu_model or self.constraints.min_gpu_memory_mib
+        if of_gpus and (self.slots or self.slots_per_node):
+            raise ValueError(
+                "asks for slots, which only nodes without GPUs offer, and constrains the GPU: ask for GPUs"
+            )
         return self
 
     def without_secrets(self) -> JobSpec:

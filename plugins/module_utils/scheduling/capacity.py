@@ -14,7 +14,10 @@ from ..model import Gpu, Lease, Node, Status, status
 
 @dataclass(frozen=True)
 class Capacity:
-    """One node at one moment. ``free_gpus`` and ``free_slots`` are in index order; ``holders`` are the jobs with a lease here."""
+    """One node at one moment.
+
+    ``free_gpus`` and ``free_slots`` are in index order; ``holders`` are the jobs with a lease here.
+    """
 
     node: Node
     status: Status

@@ -153,7 +153,10 @@ def _processes(plan: RankPlan, part: NodePlan, spec: JobSpec, identity: Mapping[
 
 
 def _torchrun(plan: RankPlan, part: NodePlan, command: Sequence[str]) -> list[str]:
-    """``command`` under torchrun: by the interpreter it names, so that torchrun is that of the job's own torch."""
+    """``command`` under torchrun: by the interpreter it names, so that torchrun is that of the job's own torch.
+
+    torchrun runs scripts and modules itself; what else an interpreter is told (``-u``, ``-c``) only it understands.
+    """
     options = [
         f"--nnodes={len(plan.nodes)}",
         f"--node-rank={part.node_rank}",
@@ -162,5 +165,7 @@ def _torchrun(plan: RankPlan, part: NodePlan, command: Sequence[str]) -> list[st
         f"--master-port={plan.master_port}",
     ]
     if os.path.basename(command[0]).startswith("python"):
-        return [command[0], "-m", "torch.distributed.run", *options, *command[1:]]
+        plain = command[1:2] == ["-m"] or not command[1:2] or not command[1].startswith("-")
+        rest = command[1:] if plain else ["--no-python", *command]
+        return [command[0], "-m", "torch.distributed.run", *options, *rest]
     return ["torchrun", *options, "--no-python", *command]
