@@ -10,9 +10,9 @@ import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from ..model import StoreError, iso, utc_now
+from ..model import iso, utc_now
 from .document import Raw, decoded, empty, encoded
-from .files import exclusive, replace_durably
+from .files import exclusive, replace_durably, said_of
 from .tables import Draft, Tables
 
 LOCK_TIMEOUT_S = 60.0
@@ -47,7 +47,7 @@ class DirectoryStore:
             yield draft
             if draft.changed:
                 content = encoded(draft.sealed(who=who, why=why, at=iso(utc_now())))
-                with _said_of(self.path / "state.json", "written"):
+                with said_of(self.path / "state.json", "written"):
                     replace_durably(self.path / "state.json", content)
                 self.transactions += 1
 
@@ -59,11 +59,9 @@ class DirectoryStore:
     def contacts(self) -> dict[str, str]:
         """When each node was last seen (node name -> ISO 8601). Not a part of the state, and lost without harm."""
         try:
-            seen = json.loads((self.path / "liveness.json").read_bytes())
-        except (FileNotFoundError, NotADirectoryError, ValueError):
+            seen = json.loads(_content(self.path / "liveness.json") or b"{}")
+        except ValueError:
             return {}
-        except OSError as error:
-            raise _unusable(self.path / "liveness.json", "read", error) from error
         return {str(name): str(at) for name, at in seen.items()} if isinstance(seen, dict) else {}
 
     def contacted(self, seen: Mapping[str, str]) -> None:
@@ -73,33 +71,22 @@ class DirectoryStore:
             known = self.contacts()
             merged = known | {name: max(at, known.get(name, "")) for name, at in seen.items()}
             if merged != known:
-                with _said_of(self.path / "liveness.json", "written"):
+                with said_of(self.path / "liveness.json", "written"):
                     replace_durably(self.path / "liveness.json", json.dumps(merged, indent=1).encode())
 
     def _load(self) -> Raw:
         path = self.path / "state.json"
-        try:
-            text = path.read_bytes()
-        except FileNotFoundError:
-            return empty()
-        except OSError as error:
-            raise _unusable(path, "read", error) from error
-        return decoded(text, str(path))
+        text = _content(path)
+        return empty() if text is None else decoded(text, str(path))
 
     def _make_directory(self) -> None:
-        with _said_of(self.path, "created"):
+        with said_of(self.path, "created"):
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
-@contextlib.contextmanager
-def _said_of(path: Path, verb: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise _unusable(path, verb, error) from error
-
-
-def _unusable(path: Path, verb: str, error: OSError) -> StoreError:
-    return StoreError(
-        f"{path} cannot be {verb}: {error.strerror or error}", "the store is set by the option store or MUSTER_STORE"
-    )
+def _content(path: Path) -> bytes | None:
+    with said_of(path, "read"):
+        try:
+            return path.read_bytes()
+        except FileNotFoundError:
+            return None

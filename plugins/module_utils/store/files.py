@@ -10,7 +10,6 @@ import fcntl
 import json
 import os
 import socket
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,18 +18,18 @@ from ..model import StoreError, iso, utc_now
 
 
 def replace_durably(path: Path, content: bytes) -> None:
-    """Write ``content`` beside ``path``, flush it to disk, and put it in its place (mode 0600)."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # mkstemp makes it 0600
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
-        raise
+    """Write ``content`` beside ``path``, flush it to disk, and put it in its place (mode 0600).
+
+    The caller holds a lock. What a killed writer left beside ``path`` is written over by the next one.
+    """
+    unfinished = path.with_name(f".{path.name}.new")
+    handle = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    with open(handle, "wb") as file:
+        os.fchmod(handle, 0o600)
+        file.write(content)
+        file.flush()
+        os.fsync(handle)
+    os.replace(unfinished, path)
     directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(directory)
@@ -44,24 +43,46 @@ def exclusive(path: Path, *, timeout_s: float) -> Iterator[None]:
 
     The file is never renamed nor removed, so that everybody locks the same one; it says who holds it.
     """
-    with open(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "r+b", buffering=0) as lock:
-        deadline = time.monotonic() + timeout_s
-        while True:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() >= deadline:
-                    raise StoreError(
-                        f"{path.parent} is locked by {_holder(path)} and was not free within {timeout_s:g} s",
-                        "wait for it to finish, or look at that process",
-                    ) from None
-                time.sleep(0.005)
-        holder = {"pid": os.getpid(), "host": socket.gethostname(), "since": iso(utc_now())}
-        lock.truncate(0)
-        lock.seek(0)
-        lock.write(json.dumps(holder).encode())
+    with said_of(path, "locked"):
+        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        with said_of(path, "locked"):
+            _wait_for(lock, path, timeout_s)
+            holder = {"pid": os.getpid(), "host": socket.gethostname(), "since": iso(utc_now())}
+            os.ftruncate(lock, 0)
+            os.pwrite(lock, json.dumps(holder).encode(), 0)
         yield
+    finally:
+        # A child that another thread forked meanwhile shares the lock: to close our end alone would not give it up.
+        fcntl.flock(lock, fcntl.LOCK_UN)
+        os.close(lock)
+
+
+@contextlib.contextmanager
+def said_of(path: Path, verb: str) -> Iterator[None]:
+    """What the operating system refuses, as a :class:`StoreError` that names ``path``."""
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(
+            f"{path} cannot be {verb}: {error.strerror or error}",
+            "the store is set by the option store or MUSTER_STORE",
+        ) from error
+
+
+def _wait_for(lock: int, path: Path, timeout_s: float) -> None:
+    deadline = time.monotonic() + timeout_s
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                raise StoreError(
+                    f"{path.parent} is locked by {_holder(path)} and was not free within {timeout_s:g} s",
+                    "wait for it to finish, or look at that process",
+                ) from None
+            time.sleep(0.005)
 
 
 def _holder(path: Path) -> str:

@@ -44,7 +44,10 @@ def open_store(location: str | None = None) -> Store:
     scheme, separator, _rest = location.partition("://")
     if separator and scheme != "file":
         raise InvalidInput(f"store {scheme}://... is not supported by this version", "give a directory")
-    path = Path(location.removeprefix("file://")).expanduser()
-    if path.is_file():
+    expanded = os.path.expanduser(location.removeprefix("file://"))
+    if expanded.startswith("~"):
+        raise InvalidInput(f"store {location}: there is no such home directory", "give the whole path")
+    path = Path(expanded)
+    if os.path.isfile(path):
         raise InvalidInput(f"store {path} is a file", "give the directory that it lies in")
     return DirectoryStore(path.absolute())

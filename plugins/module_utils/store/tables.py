@@ -5,11 +5,10 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Iterable
+from collections.abc import Iterable, MutableMapping
 from typing import Any
 
-from tinydb import TinyDB, where
+from tinydb import TinyDB
 from tinydb.queries import QueryLike
 from tinydb.storages import Storage
 from tinydb.table import Table
@@ -36,6 +35,7 @@ class Tables:
     def __init__(self, raw: Raw) -> None:
         self._held = HeldInMemory(raw)
         self._db = TinyDB(storage=lambda: self._held)
+        self._numbers: dict[str, dict[str, int]] = {}
 
     @property
     def serial(self) -> int:
@@ -49,48 +49,73 @@ class Tables:
 
     def get(self, table: str, key: str) -> Document | None:
         """The document named ``key``, or None."""
-        row = self._row(table, key)
-        return None if row is None else copy.deepcopy(dict(row))
+        number = self._numbers_of(table).get(key)
+        row = None if number is None else self._db.table(table).get(doc_id=number)
+        return _own(row) if isinstance(row, dict) else None
 
     def all(self, table: str) -> list[Document]:
         """All documents of ``table``, in the order in which they came."""
-        return [copy.deepcopy(dict(row)) for row in self._db.table(table)]
+        return [_own(row) for row in self._table(table)]
 
     def search(self, table: str, query: QueryLike) -> list[Document]:
         """The documents that a TinyDB query matches."""
-        return [copy.deepcopy(dict(row)) for row in self._db.table(table).search(query)]
+        return [_own(row) for row in self._table(table).search(query)]
+
+    def _table(self, table: str) -> Table:
+        return self._db.table(table)
+
+    def _numbers_of(self, table: str) -> dict[str, int]:
+        """TinyDB's own number of each document, by name: TinyDB has no index but that."""
+        if table not in self._numbers:
+            self._numbers[table] = {row[KEYS[table]]: row.doc_id for row in self._db.table(table)}
+        return self._numbers[table]
 
     def _meta(self) -> Document:
         meta = self.get("meta", "state")
         assert meta is not None, "document.decoded() lets no state without it through"
         return meta
 
-    def _row(self, table: str, key: str) -> Any:
-        return self._db.table(table).get(where(KEYS[table]) == key)
-
 
 class Draft(Tables):
-    """Tables that a transaction may change. It knows what changed, so that an empty change costs nothing."""
+    """Tables that a transaction may change. It knows what changed, so that an empty change costs nothing.
+
+    Changes are gathered and given to TinyDB together, since each of its writes walks through a whole table.
+    """
 
     def __init__(self, raw: Raw) -> None:
         super().__init__(raw)
-        self.changed: set[tuple[str, str]] = set()
+        self._pending: dict[str, dict[str, Document]] = {table: {} for table in KEYS}
+        self._before: dict[tuple[str, str], Document | None] = {}
+
+    @property
+    def changed(self) -> bool:
+        """Whether anything is not as it was."""
+        return any(self.get(table, key) != before for (table, key), before in self._before.items())
+
+    def get(self, table: str, key: str) -> Document | None:
+        """As in :class:`Tables`."""
+        pending = self._pending[table].get(key)
+        return super().get(table, key) if pending is None else _own(pending)
 
     def put(self, table: str, document: Document) -> bool:
         """Store ``document`` under its own name, in place of the one there; whether that changed anything."""
         key = document[KEYS[table]]
-        there = self._row(table, key)
-        if there is not None and dict(there) == document:
+        there = self.get(table, key)
+        if there == document:
             return False
-        self._write(self._db.table(table), document, None if there is None else there.doc_id)
-        self.changed.add((table, key))
+        self._before.setdefault((table, key), there)
+        self._pending[table][key] = _own(document)
         return True
 
     def remove(self, table: str, keys: Iterable[str]) -> int:
         """Remove these documents; how many there were."""
-        wanted = list(keys)
-        gone = self._db.table(table).remove(where(KEYS[table]).one_of(wanted)) if wanted else []
-        self.changed.update((table, key) for key in wanted if gone)
+        documents = self._table(table)
+        numbers = self._numbers_of(table)
+        gone = [key for key in dict.fromkeys(keys) if key in numbers]
+        for key in gone:
+            self._before.setdefault((table, key), self.get(table, key))
+        if gone:
+            documents.remove(doc_ids=[numbers.pop(key) for key in gone])
         return len(gone)
 
     def next_epoch(self) -> int:
@@ -103,17 +128,33 @@ class Draft(Tables):
         """The changed state, one serial further, as TinyDB lays it out."""
         meta = self._meta()
         self.put("meta", {**meta, "serial": meta["serial"] + 1, "changed": {"who": who, "why": why, "at": at}})
+        for table in KEYS:
+            self._table(table)
         return self._held.raw
 
-    @staticmethod
-    def _write(table: Table, document: Document, doc_id: int | None) -> None:
-        fresh = copy.deepcopy(document)
+    def _table(self, table: str) -> Table:
+        """TinyDB's table with all changes in it."""
+        documents = self._db.table(table)
+        numbers = self._numbers_of(table)
+        pending, self._pending[table] = self._pending[table], {}
+        replaced = [numbers[key] for key in pending if key in numbers]
+        added = [document for key, document in pending.items() if key not in numbers]
 
-        def replace(row: Any) -> None:
+        def replace(row: MutableMapping[str, Any]) -> None:
+            fresh = pending[row[KEYS[table]]]
             row.clear()
             row.update(fresh)
 
-        if doc_id is None:
-            table.insert(fresh)
-        else:
-            table.update(replace, doc_ids=[doc_id])
+        if replaced:
+            documents.update(replace, doc_ids=replaced)
+        if added:
+            fresh = documents.insert_multiple(added)
+            numbers.update({document[KEYS[table]]: number for document, number in zip(added, fresh, strict=True)})
+        return documents
+
+
+def _own(value: Any) -> Any:
+    """A copy of plain JSON; five times as fast as ``copy.deepcopy``, which looks for more than that."""
+    if isinstance(value, dict):
+        return {key: _own(item) for key, item in value.items()}
+    return [_own(item) for item in value] if isinstance(value, list) else value
