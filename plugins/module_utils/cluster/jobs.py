@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from tinydb import where
+
 from ..model import (
     ENDED,
     Admin,
@@ -26,6 +28,7 @@ from ..model import (
     lease_id,
     new_job_id,
     parse,
+    restored,
 )
 from ..scheduling import RankPlan, capacities, choose_port, place, rank_plan
 from ..store import Draft, Tables
@@ -46,18 +49,18 @@ class Outcome:
 
 def load_jobs(tables: Tables) -> list[Job]:
     """All jobs, oldest first."""
-    return sorted((Job.model_validate(row) for row in tables.all("jobs")), key=lambda job: (job.created_at, job.id))
+    return sorted((_job(row) for row in tables.all("jobs")), key=_age)
 
 
 def find(tables: Tables, reference: str) -> Job:
     """The job with this id, or the latest of this name."""
     row = tables.get("jobs", reference)
     if row is not None:
-        return Job.model_validate(row)
-    named = [job for job in load_jobs(tables) if job.name == reference]
+        return _job(row)
+    named = [_job(row) for row in tables.search("jobs", where("name") == reference)]
     if not named:
         raise NotFound(f"there is no job {reference}", "muster jobs lists them")
-    return named[-1]
+    return max(named, key=_age)
 
 
 def submit(draft: Draft, spec: JobSpec, *, who: str, now: datetime) -> Job:
@@ -73,6 +76,7 @@ def submit(draft: Draft, spec: JobSpec, *, who: str, now: datetime) -> Job:
 def allocate(draft: Draft, job: Job, *, within: Collection[str] | None, now: datetime) -> tuple[Job, RankPlan]:
     """Lease nodes for ``job`` (of ``within`` only, where given) and number its ranks, or raise and change nothing."""
     lapse(draft, now)
+    job = _moved(find(draft, job.id), "ALLOCATED")
     nodes = load_nodes(draft)
     if within is not None:
         for name in within:
@@ -82,7 +86,7 @@ def allocate(draft: Draft, job: Job, *, within: Collection[str] | None, now: dat
     if not offered:
         raise InvalidInput("there is no node to place a job on", "run sync.yml, or widen --limit")
     leases = load_leases(draft)
-    titles = {other.id: f"{other.name} ({other.id})" for other in load_jobs(draft)}
+    titles = {lease.job: _title(draft, lease.job) for lease in leases}
     placements = place(job.spec, capacities(offered, leases, titles))
     epoch = draft.next_epoch()
     port = choose_port(epoch, {lease.port for lease in leases if lease.port is not None})
@@ -102,7 +106,7 @@ def allocate(draft: Draft, job: Job, *, within: Collection[str] | None, now: dat
             until=iso(now + timedelta(seconds=START_WITHIN_S)),
         )
         draft.put("leases", lease.model_dump(mode="json"))
-    job = _moved(job, "ALLOCATED").model_copy(update={"attempts": [*job.attempts, attempt], "reason": ""})
+    job = job.model_copy(update={"attempts": [*job.attempts, attempt], "reason": ""})
     draft.put("jobs", job.model_dump(mode="json"))
     return job, plan
 
@@ -116,16 +120,21 @@ def starting(draft: Draft, job: Job, epoch: int) -> Job:
 
 
 def running(draft: Draft, job: Job, epoch: int, *, now: datetime) -> Job:
-    """Every node has started its ranks."""
+    """Every node has started its ranks, or a lost one turned out to run on."""
     _fence(job, epoch)
-    job = _moved(job, "RUNNING").model_copy(update={"started_at": iso(now)})
-    return _put(draft, job, {"started_at": iso(now)})
+    since = (job.attempt.started_at if job.attempt else None) or iso(now)
+    job = _moved(job, "RUNNING").model_copy(update={"started_at": since, "ended_at": None, "reason": ""})
+    return _put(draft, job, {"started_at": since, "ended_at": None, "reason": ""})
 
 
 def finish(draft: Draft, job: Job, epoch: int, outcome: Outcome, *, now: datetime) -> Job:
     """The attempt has ended so. Its leases go by :func:`release`, node by node."""
     _fence(job, epoch)
+    waiting = job.state == "QUEUED"
     job = _moved(job, outcome.state).model_copy(update={"ended_at": iso(now), "reason": outcome.reason})
+    if waiting:  # its last attempt, if there was one, has ended before
+        draft.put("jobs", job.model_dump(mode="json"))
+        return job
     return _put(draft, job, {"ended_at": iso(now), "failure": outcome.failure, "reason": outcome.reason})
 
 
@@ -148,9 +157,11 @@ def release(
     mine = _leases_of(draft, job)
     given = [lease for lease in mine if lease.node in cleared]
     draft.remove("leases", [lease.id for lease in given])
-    for name in sorted({lease.node for lease in mine} & set(doubtful)):
-        admin = Admin(state="drained", by=who, at=iso(now), reason=f"job {job.id}: {doubtful[name]}")
-        administer(draft, [name], admin)
+    for lease in mine:
+        if lease.node in doubtful and lease not in given:
+            draft.put("leases", lease.model_copy(update={"until": None}).model_dump(mode="json"))
+            admin = Admin(state="drained", by=who, at=iso(now), reason=f"job {job.id}: {doubtful[lease.node]}")
+            administer(draft, [lease.node], admin)
     return given
 
 
@@ -160,7 +171,7 @@ def lapse(draft: Draft, now: datetime) -> list[Job]:
     back = []
     for identity in sorted(late):
         job = find(draft, identity)
-        draft.remove("leases", [lease.id for lease in _leases_of(draft, job)])
+        draft.remove("leases", [lease.id for lease in _leases_of(draft, job) if lease.until is not None])
         if job.state == "ALLOCATED":
             reason = f"not started within {START_WITHIN_S} s"
             job = _moved(job, "QUEUED").model_copy(update={"reason": reason})
@@ -171,6 +182,19 @@ def lapse(draft: Draft, now: datetime) -> list[Job]:
 def is_active(job: Job) -> bool:
     """Whether the job may still have processes or leases."""
     return job.state not in ENDED
+
+
+def _job(row: Mapping[str, Any]) -> Job:
+    return restored(Job, row, f"job {row['id']}")
+
+
+def _age(job: Job) -> tuple[str, str]:
+    return job.created_at, job.id
+
+
+def _title(tables: Tables, identity: str) -> str:
+    row = tables.get("jobs", identity)
+    return f"{row['name']} ({identity})" if row else identity
 
 
 def _leases_of(draft: Draft, job: Job) -> list[Lease]:

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from ..model import Admin, InUse, InvalidInput, Lease, Node, NodeFacts, NotFound, Reachability, nearest
+from ..model import Admin, InUse, InvalidInput, Lease, Node, NodeFacts, NotFound, Reachability, nearest, restored
 from ..store import Draft, Tables
 
 
@@ -27,12 +27,12 @@ class NodeChange:
 
 def load_nodes(tables: Tables) -> dict[str, Node]:
     """All nodes by name."""
-    return {row["name"]: Node.model_validate(row) for row in tables.all("nodes")}
+    return {row["name"]: restored(Node, row, f"node {row['name']}") for row in tables.all("nodes")}
 
 
 def load_leases(tables: Tables) -> list[Lease]:
     """All leases."""
-    return [Lease.model_validate(row) for row in tables.all("leases")]
+    return [restored(Lease, row, f"lease {row['id']}") for row in tables.all("leases")]
 
 
 def sync(draft: Draft, facts: Sequence[NodeFacts], *, keep: Collection[str] | None, now: str) -> list[NodeChange]:

@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 
-from ..model import Lease
+from ..model import natural
 from ..scheduling import capacities, rank_order
 from ..store import Tables
 from .jobs import load_jobs
@@ -37,7 +38,10 @@ class View:
             }
             for capacity in ordered
         ]
-        self.jobs: list[Document] = [_job(job.model_dump(mode="json"), leases) for job in load_jobs(tables)]
+        leased: dict[str, set[str]] = defaultdict(set)
+        for lease in leases:
+            leased[lease.job].add(lease.node)
+        self.jobs: list[Document] = [_job(job.model_dump(mode="json"), leased[job.id]) for job in load_jobs(tables)]
         self.leases: list[Document] = [lease.model_dump(mode="json") for lease in leases]
 
     def counts(self) -> dict[str, int]:
@@ -48,7 +52,7 @@ class View:
         return found
 
 
-def _job(job: Document, leases: list[Lease]) -> Document:
+def _job(job: Document, leased: set[str]) -> Document:
     last = job["attempts"][-1] if job["attempts"] else {}
     plan = last.get("plan") or {}
     return job | {
@@ -57,5 +61,5 @@ def _job(job: Document, leases: list[Lease]) -> Document:
         "world_size": plan.get("world_size"),
         "nodes": [part["node"] for part in plan.get("nodes", [])],
         "failure": last.get("failure"),
-        "leased": sorted({lease.node for lease in leases if lease.job == job["id"]}),
+        "leased": sorted(leased, key=natural),
     }
