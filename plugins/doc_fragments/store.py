@@ -14,8 +14,8 @@ options:
   store:
     description:
       - "Where the state of the cluster is kept: a directory on the control node."
-      - If not set, the variable C(muster_store) decides, then the environment variable E(MUSTER_STORE), then C(store) in
-        the section C([muster]) of C(ansible.cfg), and at last C(~/.local/state/muster).
+      - If not set, the variable C(muster_store) decides, then the environment variable E(MUSTER_STORE), then C(store)
+        in the section C([muster]) of C(ansible.cfg), and at last C(~/.local/state/muster).
       - Set it once for all modules with C(group/muster.training.cluster) in C(module_defaults).
     type: str
 """

@@ -9,7 +9,7 @@ DOCUMENTATION = r"""
 module: allocation
 short_description: Leases nodes for a job and numbers its ranks, or gives them back
 version_added: 0.1.0
-author: The Muster authors (@muster)
+author: The Muster authors (@muster-training)
 description:
   - Leases GPUs (or slots) and a rendezvous port for a job, all or nothing, and returns the rank plan.
   - Leases whose job was not started within ten minutes are taken back by the next allocation.

@@ -9,7 +9,7 @@ DOCUMENTATION = r"""
 module: job
 short_description: Submits a job, or cancels one that waits
 version_added: 0.1.0
-author: The Muster authors (@muster)
+author: The Muster authors (@muster-training)
 description:
   - A submitted job is C(QUEUED). M(muster.training.allocation#module) gives it nodes, also without submitting it first.
   - "In check mode nothing is submitted: that checks a job file before anything else is done."
@@ -39,7 +39,8 @@ options:
     description:
       - The job, as below C(muster_job) in a job file. An unknown key is an error that suggests the nearest known one.
       - C(name) and C(command) (a list of words) are required, and one way of asking for a size.
-      - The ways are C(nodes) alone, C(nodes) with C(gpus_per_node) or C(slots_per_node), C(gpus) alone, or C(slots) alone.
+      - The ways are C(nodes) alone, C(nodes) with C(gpus_per_node) or C(slots_per_node), C(gpus) alone, and C(slots)
+        alone.
       - Optional are C(cwd), C(env), C(constraints) (C(labels), C(gpu_model), C(min_gpu_memory_mib)), C(launcher),
         C(user), C(time_limit_s), C(grace_s), C(max_restarts) and C(priority).
       - The state does not keep the values of variables in C(env) whose names look like those of secrets.

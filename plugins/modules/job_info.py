@@ -9,7 +9,7 @@ DOCUMENTATION = r"""
 module: job_info
 short_description: Tells about jobs
 version_added: 0.1.0
-author: The Muster authors (@muster)
+author: The Muster authors (@muster-training)
 description:
   - Returns jobs with their attempts, rank plans and failures.
   - Without options it returns all of them. A job must satisfy every option that is given.

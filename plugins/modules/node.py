@@ -9,7 +9,7 @@ DOCUMENTATION = r"""
 module: node
 short_description: Adds, updates, drains, resumes or removes nodes of the cluster
 version_added: 0.1.0
-author: The Muster authors (@muster)
+author: The Muster authors (@muster-training)
 description:
   - Makes the state say of nodes what the inventory and their agents say of them, or what people decide about them.
   - A task takes a whole list, and is one transaction however long the list is.
@@ -60,7 +60,7 @@ options:
     default: false
   keep:
     description:
-      - Names that O(purge) leaves alone although they are not in O(nodes), such as nodes that cannot be reached just now.
+      - Names that O(purge) leaves alone although they are not in O(nodes), such as nodes that cannot be reached now.
     type: list
     elements: str
   reason:

@@ -9,7 +9,7 @@ DOCUMENTATION = r"""
 module: node_info
 short_description: Tells about the nodes of the cluster
 version_added: 0.1.0
-author: The Muster authors (@muster)
+author: The Muster authors (@muster-training)
 description:
   - Returns nodes with everything that is derived about them, such as their status and what is free.
   - Without options it returns all of them. A node must satisfy every option that is given.

@@ -32,6 +32,7 @@ class StateAction(ActionBase):
     """The module of the same name: its ``INTERFACE``, its ``answer``, and ``MISSING``: why that cannot be imported."""
 
     _supports_check_mode = True
+    _requires_connection = False
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """The result of the task."""
