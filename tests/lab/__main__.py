@@ -34,6 +34,10 @@ def main() -> int:
     execute = verbs.add_parser("exec", help="run a command in a node, without ssh")
     execute.add_argument("node")
     execute.add_argument("argv", nargs=argparse.REMAINDER, metavar="COMMAND")
+    gpus = verbs.add_parser("gpus", help="give a node fake GPUs, or take them away")
+    gpus.add_argument("node")
+    gpus.add_argument("count", type=int, help="how many; 0: no driver either")
+    gpus.add_argument("--model", default="NVIDIA H100 80GB HBM3")
     fault = verbs.add_parser(
         "fault", help="let something happen to a node", formatter_class=argparse.RawTextHelpFormatter
     )
@@ -82,6 +86,10 @@ def _do(options: argparse.Namespace) -> int:
         os.execvpe(command[0], command, lab.environment())
     elif options.verb == "exec":
         return subprocess.run(lab[options.node].command(*_without_dashes(options.argv))).returncode
+    elif options.verb == "gpus" and options.count:
+        print("\n".join(lab.give_gpus(options.node, options.count, model=options.model).uuids))
+    elif options.verb == "gpus":
+        lab.take_gpus(options.node)
     elif options.verb == "fault":
         lab.fault(options.fault, options.node, *options.argument)
     elif options.verb == "heal":

@@ -22,7 +22,9 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+from uuid import NAMESPACE_DNS, uuid5
 
+from ..fakenvml import LIBRARY, FakeNvml
 from . import client, faults
 from .cgroup import Cgroup
 from .command import LabError, call
@@ -33,6 +35,7 @@ from .process import Process
 from .rootfs import rootfs
 
 LABS = Path("/run/muster-lab")
+DRIVER = "opt/fakenvml"
 INOTIFY = Path("/proc/sys/fs/inotify/max_user_instances")
 
 
@@ -178,6 +181,22 @@ class Lab:
                     self.start(node.name)
 
         self.each(heal, nodes or None)
+
+    def give_gpus(self, node: str, gpus: int, **options: Any) -> FakeNvml:
+        """Give a node that many fake GPUs, in place of those it had. `options`: of FakeNvml, which changes them live."""
+        root = self[node].root
+        libraries = next(path for path in (root / "usr/lib").iterdir() if path.name.endswith("-linux-gnu"))
+        options.setdefault("uuids", [f"GPU-{uuid5(NAMESPACE_DNS, f'{gpu}.{node}')}" for gpu in range(gpus)])
+        nvml = FakeNvml(root / DRIVER, gpus, **options)
+        (libraries / LIBRARY).unlink(missing_ok=True)
+        (libraries / LIBRARY).symlink_to(Path("/") / DRIVER / LIBRARY)
+        return nvml
+
+    def take_gpus(self, node: str) -> None:
+        """Take a node's fake GPUs away, driver and all."""
+        for link in (self[node].root / "usr/lib").glob(f"*-linux-gnu/{LIBRARY}"):
+            link.unlink()
+        shutil.rmtree(self[node].root / DRIVER, ignore_errors=True)
 
     def start(self, node: str) -> None:
         """Power a node on, its cable plugged in; returns when sshd answers."""

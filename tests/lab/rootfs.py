@@ -10,14 +10,12 @@ makes a new one.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
-import os
 import platform
 import shutil
-import tempfile
 from pathlib import Path
 
+from ..cache import cached
 from .command import LabError, call
 
 PACKAGES = (
@@ -35,36 +33,22 @@ PACKAGES = (
 COMMANDS = (("useradd", "--create-home", "--shell", "/bin/bash", "ops"),)
 
 
-def cache() -> Path:
-    """Where the lab keeps what is dear to make: `$XDG_CACHE_HOME/muster-lab`, outside the checkout."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "muster-lab"
-
-
 def rootfs() -> Path:
     """The root file system of this machine's Debian release; the first call on a machine makes it (about a minute)."""
     codename = platform.freedesktop_os_release()["VERSION_CODENAME"]
     digest = hashlib.sha256(repr((codename, platform.machine(), PACKAGES, COMMANDS)).encode()).hexdigest()[:12]
-    place = cache() / f"rootfs-{codename}-{digest}"
-    if place.is_dir():
-        return place
-    cache().mkdir(parents=True, exist_ok=True)
-    with open(cache() / "rootfs.lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not place.is_dir():
-            for abandoned in cache().glob("*.partial"):
-                shutil.rmtree(abandoned)
-            partial = Path(tempfile.mkdtemp(prefix="rootfs-", suffix=".partial", dir=cache()))
-            # A mount namespace of its own: whatever debootstrap mounts is gone with it, however it ends.
-            call(
-                *("unshare", "--mount", "--propagation", "private", "debootstrap", "--variant=minbase"),
-                *(f"--include={','.join(PACKAGES)}", codename, partial, _mirror(codename)),
-            )
-            for command in COMMANDS:
-                call("chroot", partial, *command)
-            shutil.rmtree(partial / "var/cache/apt/archives")
-            partial.chmod(0o755)
-            partial.rename(place)
-    return place
+    return cached(f"rootfs-{codename}-{digest}", lambda place: _debootstrap(place, codename))
+
+
+def _debootstrap(place: Path, codename: str) -> None:
+    # A mount namespace of its own: whatever debootstrap mounts is gone with it, however it ends.
+    call(
+        *("unshare", "--mount", "--propagation", "private", "debootstrap", "--variant=minbase"),
+        *(f"--include={','.join(PACKAGES)}", codename, place, _mirror(codename)),
+    )
+    for command in COMMANDS:
+        call("chroot", place, *command)
+    shutil.rmtree(place / "var/cache/apt/archives")
 
 
 def _mirror(codename: str) -> str:

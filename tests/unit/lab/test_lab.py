@@ -69,3 +69,19 @@ def test_a_renewed_node_has_forgotten_what_was_written_to_it_but_not_who_it_is(l
 def test_asking_for_a_node_that_is_not_there_says_which_are(lab: Lab) -> None:
     with pytest.raises(LabError, match="has no node n9; it has n001, n002, n003, n004"):
         lab.fault("cut", "n9")
+
+
+def test_fake_gpus_of_a_node_are_found_without_any_setting_there(lab: Lab) -> None:
+    """By the name that nvidia-ml-py loads; pynvml itself is not on the nodes, the agent carries it."""
+    count = (
+        "import ctypes; nvml = ctypes.CDLL('libnvidia-ml.so.1'); n = ctypes.c_uint(); nvml.nvmlInit_v2();"
+        " nvml.nvmlDeviceGetCount_v2(ctypes.byref(n)); print(n.value)"
+    )
+    nvml = lab.give_gpus("n004", 2, model="NVIDIA L4")
+    assert len(set(nvml.uuids + lab.give_gpus("n003", 2).uuids)) == 4
+    lab.take_gpus("n003")
+    assert lab.execute("n004", "python3", "-c", count, user="ops").stdout == "2\n"
+    nvml.set("present", 0, gpu=0)
+    assert lab.execute("n004", "python3", "-c", count).stdout == "1\n"
+    lab.take_gpus("n004")
+    assert "cannot open shared object file" in lab.execute("n004", "python3", "-c", count).stderr
