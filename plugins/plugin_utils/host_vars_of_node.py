@@ -39,6 +39,7 @@ def _ansible_variables(target: Target) -> dict[str, Any]:
         "ansible_host": target.dialed,
         "ansible_port": target.port,
         "ansible_user": target.user,
+        "ansible_timeout": None if target.connect_timeout_s == Target.connect_timeout_s else int(target.connect_timeout_s),
         "ansible_ssh_private_key_file": target.key_files[0] if target.key_files else None,
         "ansible_ssh_common_args": shlex.join(arguments) if arguments else None,
     }

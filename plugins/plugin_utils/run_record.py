@@ -28,7 +28,6 @@ class RunRecord:
         self.jobs: list[str] = []
         """Ids of the jobs that the run touched, in order."""
         self._allocated: set[str] = set()
-        self._started: set[str] = set()
         self._pending: dict[str, str | None] = {}
 
     def reached(self, name: str) -> None:
@@ -48,11 +47,8 @@ class RunRecord:
         for document in [*([job] if isinstance(job, Mapping) else []), *(result.get("jobs") or [])]:
             if document["id"] not in self.jobs:
                 self.jobs.append(str(document["id"]))
-        if isinstance(job, Mapping):
-            if (action, state) == ("allocation", "present"):
-                self._allocated.add(str(job["id"]))
-            elif (action, state) == ("gang", "started"):
-                self._started.add(str(job["id"]))
+        if isinstance(job, Mapping) and (action, state) == ("allocation", "present"):
+            self._allocated.add(str(job["id"]))
 
     def write_contacts(self) -> None:
         """Note who was reached and who was not: at most one transaction, and one write of the liveness beside it."""
@@ -72,17 +68,19 @@ class RunRecord:
         A run that ends in order may leave both on purpose: an allocation for the next playbook, or a job that nobody
         was to wait for.
         """
-        said = []
-        for row in self.cluster.view().jobs if self._allocated and not self.cluster.dry_run else []:
-            title, nodes = f"{row['name']} ({row['id']})", ", ".join(row["leased"])
-            if row["id"] not in self._allocated or orderly:
-                continue
-            if row["state"] == "ALLOCATED":
-                self.cluster.release(row["id"], cleared=row["leased"], reason="the play ended before the job was started")
-                said.append(f"job {title} was not started: it is canceled and {nodes} released")
-            elif row["state"] in ("STARTING", "RUNNING"):
-                said.append(
-                    f"job {title} is {row['state']} on {nodes} and nobody waits for it any more. "
-                    f"To end it and release its nodes: {release_command(row['id'])}"
-                )
-        return said
+        if orderly or not self._allocated or self.cluster.dry_run:
+            return []
+        return [
+            self._settled(row, release_command) for row in self.cluster.view().jobs
+            if row["id"] in self._allocated and row["state"] in ("ALLOCATED", "STARTING", "RUNNING")
+        ]
+
+    def _settled(self, row: Document, release_command: Callable[[str], str]) -> str:
+        title, nodes, state = f"{row['name']} ({row['id']})", ", ".join(row["leased"]), row["state"]
+        if state == "ALLOCATED":
+            self.cluster.release(row["id"], cleared=row["leased"], reason="the play ended before the job was started")
+            return f"job {title} was not started: it is canceled and {nodes} released"
+        return (
+            f"job {title} is {state} on {nodes} and nobody waits for it any more. "
+            f"To end it and release its nodes: {release_command(row['id'])}"
+        )
