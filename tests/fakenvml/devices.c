@@ -133,3 +133,14 @@ LOOKUP(device, mode(device, "ecc_mode", 1, current, pending))
 
 API status nvmlDeviceValidateInforom(gpu *device)
 LOOKUP(device, value(device, "inforom_corrupt", 0) ? CORRUPTED_INFOROM : SUCCESS)
+
+// What gpustat and nvitop also ask for, and no check does.
+#define UNSUPPORTED(function) API status function(gpu *device) LOOKUP(device, NOT_SUPPORTED)
+UNSUPPORTED(nvmlDeviceGetComputeMode)
+UNSUPPORTED(nvmlDeviceGetDecoderUtilization)
+UNSUPPORTED(nvmlDeviceGetDisplayActive)
+UNSUPPORTED(nvmlDeviceGetDriverModel_v2)
+UNSUPPORTED(nvmlDeviceGetEncoderUtilization)
+UNSUPPORTED(nvmlDeviceGetFanSpeed)
+UNSUPPORTED(nvmlDeviceGetPerformanceState)
+UNSUPPORTED(nvmlDeviceGetPowerManagementLimit)

@@ -183,7 +183,7 @@ class Lab:
         self.each(heal, nodes or None)
 
     def give_gpus(self, node: str, gpus: int, **options: Any) -> FakeNvml:
-        """Give a node that many fake GPUs, in place of those it had. `options`: of FakeNvml, which changes them live."""
+        """Give a node so many fake GPUs, in place of those it had; what is returned changes them live."""
         root = self[node].root
         libraries = next(path for path in (root / "usr/lib").iterdir() if path.name.endswith("-linux-gnu"))
         options.setdefault("uuids", [f"GPU-{uuid5(NAMESPACE_DNS, f'{gpu}.{node}')}" for gpu in range(gpus)])
