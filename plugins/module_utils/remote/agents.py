@@ -18,6 +18,8 @@ NO_AGENT = 126
 NO_PYTHON = 127
 OTHER_VERSION = 76  # EX_PROTOCOL of sysexits.h
 
+ISOLATED = ("-I", "-S")
+"""Options of Python that keep the user's packages and variables out, and save 5 to 60 ms of its start."""
 INSTALL_TIMEOUT_S = 60.0
 SHOWN = 300
 """How many characters of an answer that is not ours are shown to the user."""
@@ -128,11 +130,6 @@ class AgentClient:
         return AgentReply(self.name, error is None, reply.rc, reply, payload, error, installed)
 
     def _complaint(self, reply: Reply, payload: dict[str, Any]) -> AgentError:
-        told = payload.get("error")
-        if isinstance(told, dict):
-            return AgentError(
-                str(told.get("code", "failed")), str(told.get("message", "it failed")), str(told.get("hint") or "")
-            )
         if reply.rc == NO_PYTHON:
             return AgentError(
                 "python_missing",
@@ -144,8 +141,13 @@ class AgentClient:
         if reply.rc == OTHER_VERSION:
             return AgentError(
                 "agent_outdated",
-                f"the agent on {self.name} is not version {self._version}",
+                f"the agent on {self.name} is {payload.get('agent', 'another')}, not {self._version}",
                 "run the provision playbook",
+            )
+        told = payload.get("error")
+        if isinstance(told, dict):
+            return AgentError(
+                str(told.get("code", "failed")), str(told.get("message", "it failed")), str(told.get("hint") or "")
             )
         return AgentError(
             "no_answer",
@@ -189,7 +191,7 @@ def agent_command(python: str, state_dir: str, version: str, verb: Sequence[str]
     interpreter = shlex.split(python)
     agent = shlex.quote(agent_path(state_dir))
     words = shlex.join(
-        [*interpreter, agent_path(state_dir), "--expect", version, "--state-dir", state_dir, *map(str, verb)]
+        [*interpreter, *ISOLATED, agent_path(state_dir), "--expect", version, "--state-dir", state_dir, *map(str, verb)]
     )
     return _in_sh(
         f"command -v {shlex.quote(interpreter[0])} >/dev/null 2>&1 || exit {NO_PYTHON}; "

@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
+import shlex
 import socket
 import threading
 from collections.abc import Callable
@@ -28,6 +30,9 @@ KEEPALIVE_S = 15
 USER_KNOWN_HOSTS = ("~/.ssh/known_hosts", "~/.ssh/known_hosts2")
 SYSTEM_KNOWN_HOSTS = ("/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2")
 
+# Without a handler Python would print what paramiko logs, tracebacks too, beside the sentence that the user gets.
+_UNHEARD = logging.NullHandler()
+
 Value = TypeVar("Value")
 
 
@@ -37,6 +42,8 @@ def preload() -> None:
     :raises ImportError: Fabric is not installed.
     """
     import fabric  # noqa: F401  # pylint: disable=unused-import  # the import is what is wanted
+
+    logging.getLogger("paramiko").addHandler(_UNHEARD)
 
 
 class Dialer:
@@ -62,8 +69,8 @@ class Dialer:
         hops = self._hops(target, connection)
         if hops:
             connection.gateway = self._jump(target, hops)
-        elif command := connection.ssh_config.get("proxycommand"):
-            connection.gateway = command
+        elif connection.ssh_config.get("proxycommand"):
+            connection.gateway = self._proxy_command(target)
         self._open(target, connection)
         return connection
 
@@ -172,6 +179,12 @@ class Dialer:
                 )
             )
         return tuple(hops)
+
+    def _proxy_command(self, target: Target) -> str:
+        """ProxyCommand with its tokens replaced. As with ssh, the user's shell is not asked for, but there is one."""
+        # %p and %r stand for the target's own port and user, which the files do not know.
+        config = read_ssh_config(target.ssh_config, {"Port": target.port, "User": target.user})
+        return f"/bin/sh -c {shlex.quote('exec ' + config.lookup(target.dialed)['proxycommand'])}"
 
     def _jump(self, target: Target, hops: tuple[Target, ...]) -> fabric.Connection:
         """The open connection to the last of the hops, made if need be."""
@@ -305,6 +318,7 @@ def _explained(error: BaseException, timeout_s: float) -> str:
         return f"speaks no SSH that paramiko supports: {error}"
     if isinstance(error, paramiko.ChannelException):
         return f"cannot be reached from its jump host: {error.text}"
-    if "banner" in str(error):
+    # The second is what paramiko says when the whole time is over before the time for the banner is.
+    if "banner" in str(error) or "No existing session" in str(error):
         return f"took the connection but did not answer as an SSH server within {timeout_s:g} s"
     return f"broke off the connection while it was being set up: {str(error) or type(error).__name__}"

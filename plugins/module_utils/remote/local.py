@@ -65,16 +65,19 @@ class LocalTransport:
             if process.returncode is None:
                 _kill_group(process.pid)
                 process.wait()
-        if expired.is_set():
-            return Reply(
-                self.name,
-                stdout=b"".join(stdout),
-                stderr=b"".join(stderr),
-                error=f"{self.name} (this machine) did not finish within {timeout_s:g} s",
-                failure="timeout",
-                transport="local",
-            )
-        return Reply(self.name, code, b"".join(stdout), b"".join(stderr), transport="local")
+        if code >= 0 and not expired.is_set():
+            return Reply(self.name, code, b"".join(stdout), b"".join(stderr), transport="local")
+        where = f"{self.name} (this machine)"
+        return Reply(
+            self.name,
+            stdout=b"".join(stdout),
+            stderr=b"".join(stderr),
+            error=f"{where} did not answer within {timeout_s:g} s"
+            if expired.is_set()
+            else f"the command on {where} was killed by a signal",
+            failure="timeout" if expired.is_set() else "unreachable",
+            transport="local",
+        )
 
     def close(self) -> None:
         """Nothing is kept open."""

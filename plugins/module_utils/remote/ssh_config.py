@@ -8,7 +8,7 @@ from __future__ import annotations
 import glob
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -22,21 +22,22 @@ _BLOCK = re.compile(r"\s*(host|match)[\s=]", re.IGNORECASE)
 _INCLUDE = re.compile(r"\s*include[\s=]+(.+?)\s*$", re.IGNORECASE)
 
 
-def read_ssh_config(path: str | None) -> paramiko.SSHConfig:
+def read_ssh_config(path: str | None, given: Mapping[str, object] | None = None) -> paramiko.SSHConfig:
     """Read the file of ``ssh -F`` ("none": nothing at all), or else the user's configuration and the system's.
 
+    :param given: options that come before those of the files, as if they were on ssh's command line.
     :raises OSError: the file of -F cannot be read.
     :raises paramiko.ConfigParseError: a line is not understood.
     """
     import paramiko
 
-    lines: list[str] = []
+    lines = [f"{option} {value}\n" for option, value in (given or {}).items() if value is not None]
     if path is None:
         for default in (USER_CONFIG, SYSTEM_CONFIG):
             if os.path.isfile(os.path.expanduser(default)):
-                lines += [*_expanded(os.path.expanduser(default)), "Host *\n"]
+                lines += ["Host *\n", *_expanded(os.path.expanduser(default))]
     elif path != "none":
-        lines += _expanded(os.path.expanduser(path))
+        lines += ["Host *\n", *_expanded(os.path.expanduser(path))]
     config = paramiko.SSHConfig()
     config.parse(lines)
     return config
