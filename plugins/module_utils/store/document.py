@@ -74,7 +74,9 @@ def _separated(lines: Iterable[str]) -> str:
 def _check(table: str, rows: dict[str, Document], key: str, where: str) -> None:
     seen: set[str] = set()
     for number, row in rows.items():
-        if not number.isdecimal() or not isinstance(row, dict) or not isinstance(row.get(key), str):
+        if not number.isdecimal():
+            raise _damaged(where, f"table {table} has a row {number}, and rows are numbered")
+        if not isinstance(row, dict) or not isinstance(row.get(key), str):
             raise _damaged(where, f"row {number} of table {table} has no {key}")
         if row[key] in seen:
             raise _damaged(where, f"table {table} has {row[key]} twice")
