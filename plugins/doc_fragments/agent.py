@@ -21,6 +21,6 @@ options:
 notes:
   - Runs on the node itself, and needs nothing there but the agent, which the playbook C(muster.training.provision)
     installs. The agent is run by the Python that Ansible uses on the node, which must be 3.9 or newer.
-  - What must happen on many nodes at once is done faster by M(muster.training.agent#module) and
-    M(muster.training.gang#module).
+  - What must happen on many nodes at once is done faster by M(muster.training.agent) and
+    M(muster.training.gang).
 """

@@ -95,7 +95,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 job:
-  description: The job as the state keeps it, without what is derived (see M(muster.training.job_info#module)).
+  description: The job as the state keeps it, without what is derived (see M(muster.training.job_info)).
   returned: when O(state) is V(present) or V(absent)
   type: dict
 plan:

@@ -11,7 +11,7 @@ short_description: Submits a job, or cancels one that waits
 version_added: 0.1.0
 author: The Muster authors (@muster-training)
 description:
-  - A submitted job is C(QUEUED). M(muster.training.allocation#module) gives it nodes, also without submitting it first.
+  - A submitted job is C(QUEUED). M(muster.training.allocation) gives it nodes, also without submitting it first.
   - "In check mode nothing is submitted: that checks a job file before anything else is done."
 extends_documentation_fragment:
   - muster.training.store
@@ -84,7 +84,7 @@ EXAMPLES = r"""
 RETURN = r"""
 job:
   description:
-    - The job as the state keeps it, without what is derived (see M(muster.training.job_info#module)).
+    - The job as the state keeps it, without what is derived (see M(muster.training.job_info)).
     - The id that a job gets in check mode is not kept for it.
   returned: success
   type: dict

@@ -43,7 +43,7 @@ options:
       - C(name) and C(address) are required. C(address) is where the other nodes of a job reach it.
       - C(labels) is a dictionary. The label C(topology) orders ranks.
       - C(gpus) is a list of dictionaries with C(index), C(uuid), C(model), C(memory_mib), C(pci) and C(mig), as
-        M(muster.training.gpu_info#module) returns it.
+        M(muster.training.gpu_info) returns it.
       - C(slots) is the number of processes that a node without GPUs offers, by default C(cpus).
       - C(interface), C(state_dir), C(connection), C(cpus), C(memory_mib) and C(boot_id) are optional.
     type: list
@@ -102,7 +102,7 @@ RETURN = r"""
 nodes:
   description:
     - The nodes of the task as the state keeps them after it.
-    - What is derived, such as their status, is returned by M(muster.training.node_info#module).
+    - What is derived, such as their status, is returned by M(muster.training.node_info).
   returned: success
   type: list
   elements: dict

@@ -13,7 +13,7 @@ author: The Muster authors (@muster-training)
 description:
   - Has the agent of a node start its part of a job, or end everything that a job has started there.
   - It is meant for people who look into one node.
-  - M(muster.training.gang#module) runs a job on all its nodes at once, and keeps the state.
+  - M(muster.training.gang) runs a job on all its nodes at once, and keeps the state.
 extends_documentation_fragment:
   - muster.training.agent
   - muster.training.attributes
