@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 from ..cluster import Cluster, Outcome
-from ..model import SECRET, InvalidInput, Job, JobSpec, MusterError, utc_now
+from ..model import SECRET, InvalidInput, Job, JobSpec, MusterError, utc_now, validated
 from ..remote import AgentClient, fan_out
 from ..remote.fan_out import Outcome as Call
 from ..scheduling import RankPlan, start_requests
@@ -149,7 +149,7 @@ def _planned(job: Job) -> tuple[RankPlan, int]:
 
 def _with_secrets(spec: JobSpec, env: Mapping[str, str] | None) -> JobSpec:
     if env is not None:
-        spec = spec.model_copy(update={"env": dict(env)})
+        spec = validated(JobSpec, spec.model_dump() | {"env": dict(env)}, "muster_job")
     hidden = [key for key, value in spec.env.items() if value == SECRET]
     if hidden:
         raise InvalidInput(
