@@ -38,8 +38,8 @@ demo: .venv/runtime.stamp  ## train on three pretended nodes of this machine (JO
 test: .venv/test.stamp  ## run all tests (as root on Debian also those on real nodes)
 	tests/lab/install.sh
 	# Two runs: a process sees the library as `muster` or inside the collection, never both (their classes differ).
-	pytest $(PYTEST_ARGS) tests/modules
-	pytest $(PYTEST_ARGS) tests --ignore tests/modules --ignore tests/bench
+	pytest $(PYTEST_ARGS) tests/unit/plugins
+	pytest $(PYTEST_ARGS) tests --ignore tests/unit/plugins
 
 lint:  ## run ruff, mypy, import floors, yamllint, ansible-lint and the documentation lint
 	.ci/lint

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 The Muster authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`module_defaults: {group/muster.training.cluster: {store: ...}}` names the store for all that take one, and for nothing else."""
+"""`module_defaults: {group/muster.training.cluster: {store: ...}}` names the store for all that take one."""
 
 import ast
 from pathlib import Path
