@@ -92,6 +92,7 @@ class FleetAction(ActionBase):
 
     fleet: Fleet
     _supports_check_mode = True
+    _requires_connection = False
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """The result of the task."""

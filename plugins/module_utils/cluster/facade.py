@@ -122,6 +122,20 @@ class Cluster:
             self._give_back(draft, ended, cleared, doubtful or {})
             return ended
 
+    def cancel(self, job: str, *, reason: str, epoch: int | None = None) -> Job:
+        """Cancel a job of which nothing was started: QUEUED, or ALLOCATED at ``epoch``, whose leases are given back.
+
+        A job in any other state is returned as it is: what runs is ended on its nodes first (:meth:`release`).
+        """
+        with self._change(f"cancel {job}: {reason}") as draft:
+            found = jobs.find(draft, job)
+            current = found.attempt.epoch if found.attempt else 0
+            if found.state == "QUEUED" or (found.state == "ALLOCATED" and epoch == current):
+                found = jobs.finish(draft, found, current, Outcome("CANCELED", reason), now=self._clock())
+                held = [lease.node for lease in nodes.load_leases(draft) if lease.job == found.id]
+                self._give_back(draft, found, held, {})
+            return found
+
     def withdraw(self, job: str, epoch: int) -> None:
         """Take back a launch that the nodes refused before anything was started."""
         with self._change(f"withdraw {job}") as draft:
