@@ -5,7 +5,6 @@
 PYTHON ?= python3
 JOB ?= examples/allreduce.yml
 STORE ?= $(CURDIR)/.demo/state
-PYTEST_ARGS ?=
 
 # Everything below runs from the checkout's own environment, wherever a tool looks for python or ansible.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
@@ -38,8 +37,8 @@ demo: .venv/runtime.stamp  ## train on three pretended nodes of this machine (JO
 test: .venv/test.stamp  ## run all tests (as root on Debian also those on real nodes)
 	tests/lab/install.sh
 	# Two runs: a process sees the library as `muster` or inside the collection, never both (their classes differ).
-	pytest $(PYTEST_ARGS) tests/unit/plugins
-	pytest $(PYTEST_ARGS) tests --ignore tests/unit/plugins
+	pytest tests/unit/plugins
+	pytest tests --ignore tests/unit/plugins
 
 lint:  ## run ruff, mypy, import floors, yamllint, ansible-lint and the documentation lint
 	.ci/lint
