@@ -15,6 +15,7 @@ from time import monotonic
 from .command import LabError
 from .faults import VERBS
 from .lab import Lab, labs, sweep
+from .pytorch import PYTHON, torch
 
 
 def main() -> int:
@@ -25,6 +26,7 @@ def main() -> int:
     up = verbs.add_parser("up", help="bring up nodes n001, n002, ...; they stay until `down`")
     up.add_argument("nodes", type=int)
     up.add_argument("--disk-mib", type=int, default=256, help="size of each node's own disk (default: %(default)s)")
+    up.add_argument("--torch", action="store_true", help=f"with PyTorch: {PYTHON} on the nodes")
     verbs.add_parser("down", help="take the lab down and leave nothing behind")
     verbs.add_parser("sweep", help="take down the labs whose owner is gone")
     verbs.add_parser("list", help="the labs of this machine")
@@ -62,7 +64,7 @@ def main() -> int:
 def _do(options: argparse.Namespace) -> int:
     if options.verb == "up":
         started = monotonic()
-        lab = Lab.up(options.nodes, options.name, disk_mib=options.disk_mib)
+        lab = Lab.up(options.nodes, options.name, disk_mib=options.disk_mib, binds=torch() if options.torch else None)
         print(f"{len(lab.nodes)} nodes up in {monotonic() - started:.1f} s: {', '.join(lab.nodes)}")
         return 0
     if options.verb == "sweep":

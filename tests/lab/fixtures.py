@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""pytest fixtures for real nodes: `lab` (four of them), `lab_of` (as many as asked for).
+"""pytest fixtures for real nodes: `lab` (four of them), `torch_lab` (with PyTorch), `lab_of` (as many as asked for).
 
 A test that uses one is marked `lab`. Where there is no lab (no root, no Debian, tools missing) it skips and says why;
 with MUSTER_REQUIRE_LAB=1 it fails.
@@ -21,9 +21,10 @@ import pytest
 
 from .lab import Lab
 from .process import Process
+from .pytorch import torch
 
 TOOLS = ("systemd-nspawn", "debootstrap", "ip", "nft", "tc", "ssh", "ssh-keygen", "nsenter", "unshare", "mount")
-FIXTURES = {"lab", "lab_of"}
+FIXTURES = {"lab", "lab_of", "torch_lab"}
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -98,3 +99,9 @@ def _healed(request: pytest.FixtureRequest) -> Iterator[None]:
 def lab(lab_of: Labs) -> Lab:
     """Four nodes, n001 to n004."""
     return lab_of(4)
+
+
+@pytest.fixture(scope="session")
+def torch_lab(lab_of: Labs) -> Lab:
+    """Four nodes that have torch: tests.lab.pytorch.PYTHON is the interpreter there."""
+    return lab_of(4, binds=torch())

@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import json
 import socket
+from pathlib import Path
 
 import pytest
 
 from tests.lab import Lab, LabError
+from tests.lab.pytorch import PYTHON
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def test_every_node_is_reached_over_ssh_by_its_name(lab: Lab) -> None:
@@ -50,6 +54,14 @@ def test_the_inventory_that_it_writes_is_all_that_ansible_needs(lab: Lab, user: 
     assert done.stdout.count("root") == 2
 
 
+@pytest.mark.parametrize("login", [[], ["-e", "ansible_user=ops", "-e", "ansible_become=true"]], ids=["root", "sudo"])
+def test_the_inventory_for_people_reaches_the_lab_in_which_it_is_run(lab: Lab, login: list[str]) -> None:
+    command = ["ansible", "-i", "inventories/lab", "all", "-m", "ansible.builtin.command", "-a", "whoami", *login]
+    done = lab.run(command, cwd=ROOT)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.splitlines().count("root") == len(lab.nodes)
+
+
 def test_limits_of_a_unit_are_kept(lab: Lab) -> None:
     """MemoryMax= is silently ignored where systemd may not write its cgroups: the reason for /lab/init."""
     eat = "b = bytearray(200 << 20)"
@@ -85,3 +97,10 @@ def test_fake_gpus_of_a_node_are_found_without_any_setting_there(lab: Lab) -> No
     assert lab.execute("n004", "python3", "-c", count).stdout == "1\n"
     lab.take_gpus("n004")
     assert "cannot open shared object file" in lab.execute("n004", "python3", "-c", count).stderr
+
+
+def test_torch_runs_on_the_nodes_as_an_ordinary_user(torch_lab: Lab) -> None:
+    done = torch_lab.execute("n001", PYTHON, "-c", "import torch; print(torch.ones(3).sum().item())", user="ops")
+    assert done.stdout == "3.0\n", done.stderr
+    launched = torch_lab.ssh("n002", "/opt/torch/bin/torchrun", "--help", user="ops")
+    assert launched.returncode == 0, launched.stderr
