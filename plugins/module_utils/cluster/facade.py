@@ -73,17 +73,20 @@ class Cluster:
         with self._change(why) as draft:
             return nodes.administer(draft, names, Admin(state="enabled", by=self.actor, at=self._now()))
 
-    def contacted(self, reached: Collection[str], unreachable: Mapping[str, str] | None = None) -> None:
-        """Note who was reached just now, and who could not be (name -> why)."""
+    def contacted(
+        self, reached: Collection[str] | Mapping[str, str], unreachable: Mapping[str, str] | None = None
+    ) -> None:
+        """Note who was reached (just now, or name -> when, as ISO 8601), and who could not be (name -> why)."""
         unreachable = unreachable or {}
+        seen = dict(reached) if isinstance(reached, Mapping) else dict.fromkeys(reached, self._now())
         known = self.nodes()
-        news = [name for name in reached if name in known and not known[name].reachability.ok]
+        news = [name for name in seen if name in known and not known[name].reachability.ok]
         losses = {name: why for name, why in unreachable.items() if name in known}
         if news or any(known[name].reachability.ok is not False for name in losses):
             with self._change("contact") as draft:
                 nodes.mark(draft, news, losses, now=self._now())
-        if not self.dry_run and any(name in known for name in reached):
-            self.store.contacted({name: self._now() for name in reached if name in known})
+        if not self.dry_run and any(name in known for name in seen):
+            self.store.contacted({name: at for name, at in seen.items() if name in known})
 
     def submit(self, spec: JobSpec) -> Job:
         """A new job, QUEUED."""

@@ -75,9 +75,20 @@ def rank_plan(placements: Sequence[Placement], addresses: Mapping[str, str], mas
 
 
 def start_requests(
-    plan: RankPlan, spec: JobSpec, nodes: Mapping[str, Node], *, job: str, attempt: int, epoch: int, token: str
+    plan: RankPlan,
+    spec: JobSpec,
+    nodes: Mapping[str, Node],
+    *,
+    job: str,
+    attempt: int,
+    epoch: int,
+    token: str,
+    lineage: str | None = None,
 ) -> dict[str, Document]:
-    """What each node's agent is asked to start (docs/agent.md, "start"), by node name."""
+    """What each node's agent is asked to start (docs/agent.md, "start"), by node name.
+
+    ``lineage`` is the store's: epochs of another cluster's state, or of one that was started anew, do not fence.
+    """
     names = [part.node for part in plan.nodes]
     return {
         part.node: {
@@ -86,6 +97,7 @@ def start_requests(
             "name": spec.name,
             "attempt": attempt,
             "epoch": epoch,
+            "lineage": lineage,
             "node": part.node,
             "node_rank": part.node_rank,
             "cwd": spec.cwd,

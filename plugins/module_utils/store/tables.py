@@ -13,6 +13,7 @@ from tinydb.queries import QueryLike
 from tinydb.storages import Storage
 from tinydb.table import Table
 
+from ..model import StoreError
 from .document import KEYS, Document, Raw
 
 
@@ -72,7 +73,8 @@ class Tables:
 
     def _meta(self) -> Document:
         meta = self.get("meta", "state")
-        assert meta is not None, "document.decoded() lets no state without it through"
+        if meta is None:  # document.decoded() lets no such state through
+            raise StoreError("the state has lost its meta row")
         return meta
 
 

@@ -282,6 +282,30 @@ class TestRelease:
         assert cluster.release(job.id, cleared=[])[0].state == "CANCELED"
 
 
+class TestCancel:
+    def test_a_job_that_waits_is_canceled(self, cluster: Cluster) -> None:
+        job = cluster.submit(spec(nodes=1))
+        assert cluster.cancel(job.id, reason="alice said so").state == "CANCELED"
+
+    def test_an_allocation_is_given_back_by_who_made_it(self, cluster: Cluster) -> None:
+        job, _plan = cluster.allocate(spec(nodes=3))
+        assert cluster.cancel(job.id, reason="the play died", epoch=epoch(job)).state == "CANCELED"
+        assert statuses(cluster) == {"n1": "idle", "n2": "idle", "n3": "idle"}
+
+    @pytest.mark.parametrize("off", [None, 1])
+    def test_an_allocation_of_another_epoch_is_left_alone(self, cluster: Cluster, off: int | None) -> None:
+        job, _plan = cluster.allocate(spec(nodes=3))
+        other = None if off is None else epoch(job) + off
+        serial = cluster.view().serial
+        assert cluster.cancel(job.id, reason="x", epoch=other).state == "ALLOCATED"
+        assert cluster.view().serial == serial
+
+    def test_what_runs_is_left_alone(self, cluster: Cluster) -> None:
+        job = started(cluster)
+        assert cluster.cancel(job.id, reason="x", epoch=epoch(job)).state == "RUNNING"
+        assert len(cluster.leases(job.id)) == 3
+
+
 def test_a_lost_job_whose_node_came_back_runs_on_as_if_nothing_had_been(cluster: Cluster, clock: Clock) -> None:
     job = started(cluster)
     clock.passes(5)

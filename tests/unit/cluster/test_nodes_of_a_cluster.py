@@ -179,6 +179,12 @@ class TestContacts:
         (node,) = cluster.view().nodes
         assert (node["last_seen"], cluster.view().serial) == ("2026-11-23T12:00:30.000000Z", serial)
 
+    def test_a_contact_told_later_counts_from_when_it_was(self, cluster: Cluster, clock: Clock) -> None:
+        cluster.sync_nodes([facts("n1")])
+        clock.passes(3600)
+        cluster.contacted({"n1": "2026-11-23T12:05:00.000000Z"})
+        assert cluster.view().nodes[0]["last_seen"] == "2026-11-23T12:05:00.000000Z"
+
     def test_only_the_first_failure_in_a_row_is_a_transaction(self, cluster: Cluster) -> None:
         cluster.sync_nodes([facts("n1")])
         cluster.contacted([], {"n1": "no route"})
