@@ -28,7 +28,7 @@ def synced(site):
     [
         (
             {"command": "python train.py"},
-            "muster_job.command: must be a list of words, not a string: write ['python', 'train.py']",
+            'muster_job.command: must be a list of words, not a string: write ["python", "train.py"]',
         ),
         ({"nodes": 9}, "the job asks for 9 whole nodes, more than the cluster has"),
         ({"nodes": None, "slots": 5}, "the job asks for 5 slots, more than the cluster has"),
@@ -36,7 +36,7 @@ def synced(site):
         ({"slots": 2}, "asks for its size in two ways (nodes, slots)"),
         ({"nodes": None}, "says no size"),
         ({"constraints": {"labels": {"rack": "a"}}}, "no node has the label rack=a"),
-        ({"constraints": {"gpu_model": "H100"}}, "no node has a GPU 'H100'"),
+        ({"constraints": {"gpu_model": "H100"}}, "no node has a H100"),
         ({"name": "a/b"}, "'a/b' is no job name"),
         ({"name": "a b"}, "'a b' is no job name"),
         ({"name": "a..b"}, "'a..b' is no job name"),
