@@ -1,8 +1,8 @@
+#!/bin/sh
 # Copyright (c) 2026 The Muster authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-#!/bin/sh
 # Installs what the lab (tests/lab) needs and this machine lacks: on Debian, as root. Elsewhere it says what is missing.
 set -eu
 

@@ -6,18 +6,12 @@
 
 from __future__ import annotations
 
-import subprocess
-
 import pytest
 
 from tests.lab import Lab, LabError
 from tests.lab.faults import VERBS
 
-QUICK = ("-o", "ConnectTimeout=2", "-o", "ServerAliveInterval=1", "-o", "ServerAliveCountMax=2")
-
-
-def ssh(lab: Lab, node: str, *argv: str) -> subprocess.CompletedProcess[str]:
-    return lab.run(["ssh", "-F", lab.ssh_config, *QUICK, node, *argv])
+IMPATIENT = ("-o", "ConnectTimeout=2", "-o", "ServerAliveInterval=1", "-o", "ServerAliveCountMax=2")
 
 
 def boot_id(lab: Lab, node: str) -> str:
@@ -44,17 +38,17 @@ def boot_id(lab: Lab, node: str) -> str:
 )
 def test_ssh_to_a_faulty_node_fails_as_it_would_and_healing_brings_it_back(lab: Lab, verb: str, says: str) -> None:
     lab.fault(verb, "n002")
-    done = ssh(lab, "n002", "true")
+    done = lab.run(["ssh", "-F", lab.ssh_config, *IMPATIENT, "n002", "true"])
     assert done.returncode == 255
     assert any(word in done.stderr for word in says.split("|")), done.stderr
-    assert ssh(lab, "n001", "true").returncode == 0
+    assert lab.ssh("n001", "true").returncode == 0
     lab.heal()
-    assert ssh(lab, "n002", "true").returncode == 0
+    assert lab.ssh("n002", "true").returncode == 0
 
 
 def test_a_node_that_lost_power_left_its_peers_without_a_word(lab: Lab) -> None:
     with lab.popen(
-        ["ssh", "-F", lab.ssh_config, *QUICK, "n002", "echo ready; cat"], stdin=-1, stdout=-1, stderr=-1
+        ["ssh", "-F", lab.ssh_config, *IMPATIENT, "n002", "echo ready; cat"], stdin=-1, stdout=-1, stderr=-1
     ) as ssh:
         assert ssh.stdout and ssh.stderr and ssh.stdout.readline() == "ready\n"
         lab.fault("power-loss", "n002")
@@ -66,13 +60,13 @@ def test_a_reboot_is_a_new_boot_with_the_same_disk(lab: Lab) -> None:
     before = boot_id(lab, "n002")
     lab.fault("reboot", "n002")
     assert boot_id(lab, "n002") != before
-    assert ssh(lab, "n002", "ls", "/var/lib/mine").returncode == 0
+    assert lab.ssh("n002", "ls", "/var/lib/mine").returncode == 0
 
 
 def test_a_hidden_node_is_reached_through_a_peer_only(lab: Lab) -> None:
     lab.fault("hide", "n002")
-    assert ssh(lab, "n002", "true").returncode == 255
-    through = lab.run(["ssh", "-F", lab.ssh_config, *QUICK, "-J", "n001", "n002", "hostname"])
+    assert lab.run(["ssh", "-F", lab.ssh_config, *IMPATIENT, "n002", "true"]).returncode == 255
+    through = lab.run(["ssh", "-F", lab.ssh_config, "-J", "n001", "n002", "hostname"])
     assert through.stdout == "n002\n", through.stderr
     inventory = lab.inventory(nodes=["n001", "n002"], via="n001")
     done = lab.run(["ansible", "-i", inventory, "n002", "-m", "ansible.builtin.raw", "-a", "hostname"])
@@ -90,7 +84,7 @@ def test_a_full_disk_takes_not_one_more_byte(lab: Lab) -> None:
 def test_a_lossy_and_a_slow_network_still_carry_what_is_sent(lab: Lab) -> None:
     for fault in (("lose", "n003", "20"), ("slow", "n003", "2mbit")):
         lab.fault(*fault)
-        assert ssh(lab, "n003", "hostname").stdout == "n003\n"
+        assert lab.ssh("n003", "hostname").stdout == "n003\n"
         lab.heal()
 
 
