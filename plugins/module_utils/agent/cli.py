@@ -10,6 +10,7 @@ import json
 import os
 import sys
 
+from .clock import now
 from .errors import INTERNAL, NO_SUCH_JOB, OTHER_VERSION, USAGE, AgentError
 from .layout import Layout, default_state_dir
 from .version import PROTOCOL, version
@@ -71,8 +72,6 @@ def main(argv: list[str]) -> int:
         }
         code = INTERNAL
     if payload is not None:
-        from .record import now
-
         # The node's clock, so that whoever compares times of several nodes can tell how far apart they are.
         head = {"protocol": PROTOCOL, "agent": version(), "now": now(), "verb": verb, "ok": code == 0}
         _write(json.dumps({**head, **payload}).encode() + b"\n")
@@ -158,7 +157,11 @@ def _logs(layout: Layout, options: Document) -> Outcome:
 
 
 def _count(text: str) -> int | str:
-    return text if text == "all" else int(text)
+    if text == "all":
+        return text
+    if not text.isdigit():
+        raise ValueError(text)
+    return int(text)
 
 
 VERBS: dict[str, tuple[Options, Callable[[Layout, Document], Outcome]]] = {

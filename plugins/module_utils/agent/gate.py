@@ -99,6 +99,11 @@ def port_problem(gate: Document, error: OSError) -> Problem:
     return {"code": "port_taken", "message": f"port {gate['port']} of {gate['node']} cannot be used: {why}"}
 
 
+def stopped(spec: Document) -> Problem:
+    """Return the problem of a node whose attempt was stopped before it started."""
+    return {"node": spec["node"], "code": "canceled", "message": f"{spec['node']} was told to stop before the start"}
+
+
 class _Guest:
     """A connection to the gate, and what it has said so far."""
 
@@ -114,8 +119,9 @@ def _hold(spec: Document, listener: socket.socket, own: list[Problem], waiter: W
     expected = set(gate["nodes"]) - {spec["node"]}
     deadline = time.monotonic() + gate["timeout_s"]
     guests: dict[int, _Guest] = {}
+    withdrawn: list[str] = []
     try:
-        while expected - {guest.node for guest in guests.values()}:
+        while not withdrawn and expected - {guest.node for guest in guests.values()}:
             interests = {descriptor: select.POLLIN for descriptor in (listener.fileno(), *guests)}
             ready = waiter.ready(interests, deadline)
             if not ready:
@@ -124,10 +130,16 @@ def _hold(spec: Document, listener: socket.socket, own: list[Problem], waiter: W
                 if descriptor == listener.fileno():
                     _welcome(listener, guests)
                 elif not _hear(guests[descriptor], gate["token"], expected):
-                    guests.pop(descriptor).connection.close()
+                    guest = guests.pop(descriptor)
+                    guest.connection.close()
+                    if guest.node:
+                        withdrawn.append(guest.node)
         reported = [guest for guest in guests.values() if guest.node]
         problems = list(own)
-        for node in sorted(expected - {guest.node for guest in reported}):
+        for node in withdrawn:
+            message = f"{node} was stopped, or its supervisor died, while it waited for the other nodes"
+            problems.append({"node": node, "code": "canceled", "message": message})
+        for node in sorted(expected - {guest.node for guest in reported} - set(withdrawn)):
             where = f"{gate['node']} at {gate['address']}:{gate['port']}"
             message = f"{node} did not report to {where} within {gate['timeout_s']:g} s"
             problems.append({"node": node, "code": "gate_timeout", "message": message})
@@ -136,8 +148,7 @@ def _hold(spec: Document, listener: socket.socket, own: list[Problem], waiter: W
         _answer(spec, reported, problems)
         return problems
     except Interrupted:
-        stopped = {"node": spec["node"], "code": "canceled", "message": "the attempt was stopped before it started"}
-        _answer(spec, [guest for guest in guests.values() if guest.node], [stopped])
+        _answer(spec, [guest for guest in guests.values() if guest.node], [stopped(spec)])
         raise
     finally:
         for guest in guests.values():
@@ -146,7 +157,7 @@ def _hold(spec: Document, listener: socket.socket, own: list[Problem], waiter: W
 
 def _welcome(listener: socket.socket, guests: dict[int, _Guest]) -> None:
     try:
-        connection, _ = listener.accept()
+        connection = listener.accept()[0]
     except OSError:  # it went away again
         return
     connection.setblocking(False)

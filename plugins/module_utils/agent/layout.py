@@ -36,7 +36,7 @@ class Layout:
             return []
         found = []
         for name in names:
-            owner, _, number = name.rpartition(".")
+            owner, _dot, number = name.rpartition(".")
             if owner and not owner.startswith(".") and number.isdigit() and (job is None or owner == job):
                 found.append((owner, int(number)))
         return sorted(found)

@@ -115,7 +115,7 @@ def _start_of_last(path: str, lines: int | None) -> int:
                     wanted -= 1
                 found = block.count(b"\n")
                 if found >= wanted:
-                    for _ in range(wanted - 1):
+                    for _newline in range(wanted - 1):
                         block = block[: block.rindex(b"\n")]
                     return place + block.rindex(b"\n") + 1
                 wanted -= found

@@ -22,7 +22,7 @@ def kills() -> int | None:
         except OSError:
             continue
         for line in lines:
-            name, _, value = line.partition(" ")
+            name, _space, value = line.partition(" ")
             if name == "oom_kill":
                 return int(value)
     return None

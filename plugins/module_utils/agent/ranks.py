@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import signal
 
-from . import environment, logs, oom, preflight, processes, record
+from . import environment, logs, oom, preflight, processes
+from .clock import now
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ class Ranks:
                 "exit_code": None,
                 "signal": None,
                 "oom": False,
-                "started_at": record.now(),
+                "started_at": now(),
                 "ended_at": None,
                 "log": os.path.join(self._directory, f"rank-{process['rank']}.log"),
             }
@@ -109,7 +110,7 @@ class Ranks:
         rank = self.documents[0]
         return {
             **self.failure(rank),
-            "at": record.now(),
+            "at": now(),
             "reason": f"time limit of {self._spec['time_limit_s']:g} s reached",
         }
 
@@ -117,7 +118,7 @@ class Ranks:
         return os.path.join(self._directory, "errors", f"error-{rank}.json")
 
     def _close(self, rank: Document, status: int, ending: bool) -> None:
-        rank["ended_at"] = record.now()
+        rank["ended_at"] = now()
         code = os.waitstatus_to_exitcode(status)
         if code >= 0:
             rank["exit_code"] = code

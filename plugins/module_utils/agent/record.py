@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import json
 import os
-import time
 
 from . import processes
+from .clock import now
 from .version import PROTOCOL
 
 TYPE_CHECKING = False
@@ -25,12 +25,6 @@ if TYPE_CHECKING:
     Document = dict[str, Any]
 
 LIVE = ("starting", "running")
-
-
-def now() -> str:
-    """Return the time in UTC, ISO 8601 with microseconds."""
-    seconds, nanoseconds = divmod(time.time_ns(), 1_000_000_000)
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{nanoseconds // 1000:06d}Z"
 
 
 def write_json(path: str, document: Document, mode: int = 0o644) -> None:
@@ -57,6 +51,13 @@ def read_json(path: str) -> Document | None:
     except (OSError, ValueError):
         return None
     return document if isinstance(document, dict) else None
+
+
+def remove(directory: str) -> None:
+    """Take away the directory of an attempt that has not started: it holds files only."""
+    for name in os.listdir(directory):
+        os.unlink(os.path.join(directory, name))
+    os.rmdir(directory)
 
 
 def status_path(layout: Layout, job: str, attempt: int) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import select
 import time
 
@@ -101,7 +100,7 @@ def _from_fork(layout: Layout, part: Document) -> Document:
 
 def _from_unit(layout: Layout, part: Document) -> Document:
     unit = units.name(part["job"], part["attempt"])
-    base = os.path.join(layout.run, f"{part['job']}.{part['attempt']}.{secrets.token_hex(4)}")
+    base = os.path.join(layout.run, f"{part['job']}.{part['attempt']}.{os.urandom(4).hex()}")
     spec_file, fifo = base + ".json", base + ".fifo"
     try:
         os.mkfifo(fifo, 0o600)

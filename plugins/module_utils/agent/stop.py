@@ -11,6 +11,7 @@ import signal
 import time
 
 from . import processes, record
+from .clock import now
 from .errors import TIMED_OUT, AgentError
 
 TYPE_CHECKING = False
@@ -99,7 +100,7 @@ def _end_leftovers(layout: Layout, status: Document, grace_s: float) -> Document
                 processes.send(process, signal.SIGTERM)
         time.sleep(LOOK_AGAIN_S)
         left = record.leftovers(status)
-    at = record.now()
+    at = now()
     status.update(left=len(left), ended_at=status["ended_at"] or at, updated_at=at)
     record.write_json(record.status_path(layout, status["job"], status["attempt"]), status)
     return status

@@ -11,12 +11,12 @@ Nothing may be imported after it has begun: the agent's file may be replaced whi
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import sys
 import time
 
 from . import accounts, gate, preflight, processes, record
+from .clock import now
 from .errors import AgentError
 from .locks import Locks
 from .ranks import Ranks
@@ -61,7 +61,8 @@ class Supervisor:
     def begin(self) -> None:
         """Claim the attempt, ask all nodes, and start the ranks if all say yes.
 
-        Afterwards the status is `running`, `refused` (nothing is left on disk) or `canceled`. Raises AlreadyThere.
+        Afterwards the status is `running`, `refused` (nothing is left on disk) or, if a rank could not be started,
+        `failed`. Raises AlreadyThere.
         """
         self._claim()
         listener, problems = self._listen()
@@ -79,9 +80,7 @@ class Supervisor:
             if self._stop_wanted():
                 raise gate.Interrupted
         except gate.Interrupted:
-            self._locks.release()
-            self._end("canceled")
-            return
+            verdict = [gate.stopped(self._spec)]
         if verdict or account is None:
             self._refuse(verdict)
         else:
@@ -123,7 +122,7 @@ class Supervisor:
         try:
             os.rename(temporary, self._directory)
         except OSError:
-            shutil.rmtree(temporary)
+            record.remove(temporary)
             raise AlreadyThere from None
         log = os.open(os.path.join(self._directory, "supervisor.log"), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         os.dup2(log, 2)
@@ -149,15 +148,15 @@ class Supervisor:
 
     def _refuse(self, problems: list[Problem]) -> None:
         self._locks.release()
-        self.status.update(state="refused", problems=problems, ended_at=record.now())
-        shutil.rmtree(self._directory)
+        self.status.update(state="refused", problems=problems, ended_at=now())
+        record.remove(self._directory)
 
     def _start(self, account: Account) -> None:
         self._locks.confirm()
         self._hand_over(account)
         self._ranks = Ranks(self._spec, self._directory, account)
         self.status["ranks"] = self._ranks.documents
-        self.status["started_at"] = record.now()
+        self.status["started_at"] = now()
         self.status["failure"] = self._ranks.start()
         if self.status["failure"]:
             self._finish("failed")
@@ -202,8 +201,9 @@ class Supervisor:
         self._end(state)
 
     def _left(self) -> list[processes.Process]:
-        self._ranks.reap(ending=True)
-        return self._ranks.left()
+        left = self._ranks.left()
+        self._ranks.reap(ending=True)  # afterwards, so that with nothing left every rank has been taken leave of
+        return left
 
     def _stop_wanted(self) -> bool:
         return self._wake.told_to_stop or os.path.exists(self._stop_file)
@@ -218,16 +218,16 @@ class Supervisor:
         reason = f"rank {failure['rank']}: {failure['reason']}" if failure else None
         if state == "canceled":
             reason = self._stop_request()["reason"]
-        self.status.update(state=state, reason=reason, ended_at=self.status["ended_at"] or record.now())
+        self.status.update(state=state, reason=reason, ended_at=self.status["ended_at"] or now())
         while not self._write():
             self._wake.wait(time.monotonic() + TICK_S)
 
     def _write(self) -> bool:
-        self.status["updated_at"] = record.now()
+        self.status["updated_at"] = now()
         try:
             record.write_json(os.path.join(self._directory, "status.json"), self.status)
         except OSError as error:
-            sys.stderr.write(f"{record.now()} the record cannot be written: {error}\n")
+            sys.stderr.write(f"{now()} the record cannot be written: {error}\n")
             sys.stderr.flush()
             return False
         return True

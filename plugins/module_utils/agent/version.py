@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 
 PROTOCOL = 1
@@ -13,6 +14,7 @@ COLLECTION_VERSION = "0.1.0"
 VERSION_FILE = "VERSION"
 
 
+@functools.cache
 def version() -> str:
     """Return `0.1.0+<8 hex>` as `package.build` wrote it, or `0.1.0+source` when run from a checkout."""
     path = os.path.join(os.path.dirname(os.path.dirname(__file__)), VERSION_FILE)

@@ -41,7 +41,7 @@ class Wake:
         for descriptor, events in (interests or {}).items():
             poll.register(descriptor, events)
         milliseconds = max(0.0, until - time.monotonic()) * 1000
-        ready = [descriptor for descriptor, _ in poll.poll(milliseconds)]
+        ready = [descriptor for descriptor, _events in poll.poll(milliseconds)]
         if self._reader in ready:
             ready.remove(self._reader)
             os.read(self._reader, 4096)
