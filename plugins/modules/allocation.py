@@ -138,17 +138,38 @@ released:
   type: list
   elements: dict
   contains:
+    id:
+      description: Its name in the state.
+      type: str
+    job:
+      description: The id of the job that held it.
+      type: str
+    attempt:
+      description: The number of the attempt.
+      type: int
+    epoch:
+      description: The epoch of the attempt.
+      type: int
     node:
       description: The node.
       type: str
     gpus:
-      description: The uuids of its GPUs.
+      description: The uuids of the node's GPUs that it was for.
       type: list
       elements: str
     slots:
-      description: The indices of its slots.
+      description: The indices of the node's slots that it was for.
       type: list
       elements: int
+    port:
+      description: The rendezvous port, or null for a node other than the first.
+      type: int
+    granted_at:
+      description: When it was granted (UTC, ISO 8601).
+      type: str
+    until:
+      description: When it would have lapsed, or null for one whose job was started.
+      type: str
 drained:
   description: The nodes of O(doubtful) that were drained.
   returned: when O(state=absent)

@@ -137,6 +137,20 @@ serial:
   description: How many transactions have changed the state so far.
   returned: success
   type: int
+error:
+  description: The failure for programs.
+  returned: failure
+  type: dict
+  contains:
+    code:
+      description: What kind it is, such as V(store_error).
+      type: str
+    message:
+      description: What is wrong.
+      type: str
+    hint:
+      description: What to do.
+      type: str
 """
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib

@@ -49,6 +49,9 @@ attempts:
   type: list
   elements: dict
   contains:
+    protocol:
+      description: The version of the agent's language.
+      type: int
     job:
       description: The id of the job.
       type: str
@@ -61,8 +64,14 @@ attempts:
     epoch:
       description: Its epoch.
       type: int
+    node:
+      description: The name of this node in the cluster.
+      type: str
+    node_rank:
+      description: Its rank among the nodes of the attempt.
+      type: int
     state:
-      description: One of V(starting), V(running), V(succeeded), V(failed), V(canceled) and V(lost).
+      description: One of V(starting), V(running), V(succeeded), V(failed), V(canceled), V(refused) and V(lost).
       type: str
     reason:
       description: Why it is in that state, or null.
@@ -75,8 +84,30 @@ attempts:
       description: The first rank that failed here, or null.
       type: dict
     left:
-      description: How many processes of the job are left here.
+      description: How many processes of the attempt are left though it has ended.
       type: int
+    problems:
+      description: Why the start was refused, each with C(node), C(code) and C(message).
+      type: list
+      elements: dict
+    supervisor:
+      description: The process that looks after them, with C(pid), C(start_ticks) and C(unit) (of systemd, or null).
+      type: dict
+    boot_id:
+      description: The boot of the node in which it was started.
+      type: str
+    created_at:
+      description: When the start was asked for, by the node's clock (UTC, ISO 8601).
+      type: str
+    started_at:
+      description: When the first rank was started, or null.
+      type: str
+    ended_at:
+      description: When it ended, or null.
+      type: str
+    updated_at:
+      description: When this record was written.
+      type: str
 logs:
   description: The end of each rank's log, of the latest attempt of O(job) or of O(attempt).
   returned: success

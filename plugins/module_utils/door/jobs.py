@@ -57,15 +57,13 @@ def job_diff(before: Job | None, after: Job | None) -> Result:
 
 
 def _cancel(cluster: Cluster, reference: str, reason: str | None) -> tuple[Job, Job]:
-    job = cluster.job(reference)
-    if job.state == "CANCELED":
-        return job, job
-    if job.state in ENDED:
-        raise InvalidTransition(f"job {job.id} has ended {job.state} and cannot be canceled any more")
-    if job.state != "QUEUED":
-        raise InvalidTransition(
-            f"job {job.id} is {job.state}, and only a QUEUED job can be canceled here",
-            "release.yml stops what runs on its nodes and then cancels it",
-        )
-    after, _leases = cluster.release(job.id, cleared=(), reason=reason or "canceled")
-    return job, after
+    before = cluster.job(reference)
+    after = cluster.cancel(before.id, reason=reason or "canceled")
+    if after.state == "CANCELED":
+        return before, after
+    if after.state in ENDED:
+        raise InvalidTransition(f"job {after.id} has ended {after.state} and cannot be canceled any more")
+    raise InvalidTransition(
+        f"job {after.id} is {after.state}, and only a QUEUED job can be canceled here",
+        "release.yml stops what runs on its nodes and then cancels it",
+    )
