@@ -14,7 +14,7 @@ from time import monotonic
 
 from .command import LabError
 from .faults import VERBS
-from .lab import Lab, labs, sweep
+from .lab import Lab, labs, sweep, sweep_after
 from .pytorch import PYTHON, torch
 
 
@@ -28,7 +28,8 @@ def main() -> int:
     up.add_argument("--disk-mib", type=int, default=256, help="size of each node's own disk (default: %(default)s)")
     up.add_argument("--torch", action="store_true", help=f"with PyTorch: {PYTHON} on the nodes")
     verbs.add_parser("down", help="take the lab down and leave nothing behind")
-    verbs.add_parser("sweep", help="take down the labs whose owner is gone")
+    sweeps = verbs.add_parser("sweep", help="take down the labs whose owner is gone")
+    sweeps.add_argument("--after", type=int, metavar="PID", help="wait until this process has ended")
     verbs.add_parser("list", help="the labs of this machine")
     verbs.add_parser("status", help="the nodes and what systemd in them says")
     run = verbs.add_parser("run", help="run a command where the nodes can be reached, with MUSTER_LAB_DIR set")
@@ -66,6 +67,9 @@ def _do(options: argparse.Namespace) -> int:
         started = monotonic()
         lab = Lab.up(options.nodes, options.name, disk_mib=options.disk_mib, binds=torch() if options.torch else None)
         print(f"{len(lab.nodes)} nodes up in {monotonic() - started:.1f} s: {', '.join(lab.nodes)}")
+        return 0
+    if options.verb == "sweep" and options.after:
+        sweep_after(options.after)
         return 0
     if options.verb == "sweep":
         print("\n".join(sweep()) or "nothing to sweep")

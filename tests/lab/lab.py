@@ -5,7 +5,8 @@
 """A lab: real Debian nodes n001, n002, ... on one machine, in a network of their own.
 
 Everything that a lab makes can be found from its name and its record, /run/muster-lab/NAME/lab.json, which is written
-before anything else. So `Lab.down` cleans up after any crash, and `sweep` takes down the labs whose owner is gone.
+before anything else. So `Lab.down` cleans up after any crash. `sweep` takes down the labs whose owner is gone: a
+watcher beside each owner calls it when the owner ends, and so does whoever brings up the next lab.
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ import fcntl
 import json
 import os
 import re
+import select
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
@@ -93,10 +96,10 @@ class Lab:
         disk_mib: int = 256,
         binds: Mapping[str, Path] | None = None,
     ) -> Lab:
-        """Bring up `count` nodes, each with a disk of `disk_mib`; labs whose owner is gone are taken down first.
+        """Bring up `count` nodes, each with a disk of `disk_mib`.
 
-        With an `owner` the lab is swept once that process is gone; without one it stays until `down`. `binds` shows
-        directories of this machine (values) to all nodes, read-only, at the paths that are its keys.
+        With an `owner` the lab is taken down when that process ends, if not before; without one it stays until `down`.
+        `binds` shows directories of this machine (values) to all nodes, read-only, at the paths that are its keys.
         """
         if not re.fullmatch("[a-z0-9-]{1,40}", name):
             raise LabError(f"a lab's name is made of a-z, 0-9 and -: {name!r} is not")
@@ -114,12 +117,13 @@ class Lab:
         )
         with _lock("registry"):
             lab = cls(record)
-            try:
-                lab.directory.mkdir(mode=0o700)
-            except FileExistsError:
-                raise LabError(f"the lab {name} is up already (python -m tests.lab --name {name} down)") from None
+            if (lab.directory / "lab.json").exists():
+                raise LabError(f"the lab {name} is up already (python -m tests.lab --name {name} down)")
+            lab.directory.mkdir(mode=0o700, exist_ok=True)
             record.write(lab.directory / "lab.json")
             _allow_inotify()
+        if owner:
+            _watch(owner)
         try:
             lab._make()
         except BaseException:
@@ -206,6 +210,7 @@ class Lab:
     def renew(self, node: str) -> None:
         """A node as on the first day: an empty disk and a fresh boot, with the same address and host key."""
         self[node].kill()
+        faults.heal(self[node])
         self._make_disk(self[node])
         self.start(node)
 
@@ -271,6 +276,29 @@ def sweep() -> list[str]:
                 lab.down()
                 swept.append(lab.name)
     return swept
+
+
+def sweep_after(pid: int) -> None:
+    """Wait until that process has ended, then sweep."""
+    try:
+        ended = os.pidfd_open(pid)
+    except ProcessLookupError:
+        pass
+    else:
+        select.select([ended], [], [])
+    sweep()
+
+
+def _watch(owner: Process) -> None:
+    """Start a process that outlives the owner and then sweeps."""
+    subprocess.Popen(
+        [sys.executable, "-m", f"{__package__}", "sweep", "--after", str(owner.pid)],
+        cwd=Path(__file__).resolve().parents[2],
+        start_new_session=True,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -31,21 +31,32 @@ sys.stdin.read()
 """
 
 
-def traces() -> dict[str, list[str]]:
+def processes(words: str) -> list[int]:
+    """The pids of the processes whose command line, joined by blanks, holds these words."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if words in command:
+            found.append(int(process.name))
+    return found
+
+
+def traces() -> dict[str, Sequence[object]]:
     """Everything on this machine that bears the lab's name, by kind; the lists are empty when it left nothing."""
     mounts = [line for line in Path("/proc/self/mounts").read_text().splitlines() if f"{LABS / NAME}/" in line]
     namespaces = [path.name for path in Path("/run/netns").iterdir() if NAME in path.name]
     cgroups = [str(path) for path in Cgroup.below_mine(f"muster-lab-{NAME}").directories if path.exists()]
-    processes = []
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            words = (process / "cmdline").read_bytes()
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        if f"{LABS / NAME}/".encode() in words or f"muster-lab-{NAME}/".encode() in words:
-            processes.append(words.decode())
     files = [str(LABS / NAME)] if (LABS / NAME).exists() else []
-    return {"mounts": mounts, "namespaces": namespaces, "cgroups": cgroups, "processes": processes, "files": files}
+    return {
+        "mounts": mounts,
+        "namespaces": namespaces,
+        "cgroups": cgroups,
+        "processes": processes(f"{LABS / NAME}/"),
+        "files": files,
+    }
 
 
 @pytest.fixture
@@ -56,29 +67,37 @@ def owner(lab_of: object) -> Iterator[subprocess.Popen[str]]:
     ) as process:
         yield process
         process.kill()
-    sweep()
 
 
-def test_a_lab_whose_owner_was_killed_is_swept_without_a_trace(owner: subprocess.Popen[str]) -> None:
+def test_a_lab_whose_owner_is_killed_disappears_without_a_trace(owner: subprocess.Popen[str]) -> None:
     assert owner.stdout and owner.stdout.readline() == "up\n"
     assert all(traces().values()), traces()
-    sweep()
-    assert len(Lab.open(NAME).nodes) == 2
-    owner.send_signal(signal.SIGKILL)
+    owner.kill()
+    wait_until(lambda: not any(traces().values()), 60, "its disappearance")
+
+
+def test_a_lab_whose_owner_is_killed_while_it_comes_up_disappears_without_a_trace(owner: subprocess.Popen[str]) -> None:
+    wait_until(lambda: bool(traces()["processes"]), 60, "boot")
+    owner.kill()
+    wait_until(lambda: not any(traces().values()), 60, "its disappearance")
+
+
+def test_a_lab_whose_watcher_was_killed_too_is_swept_by_whoever_makes_the_next_one(
+    owner: subprocess.Popen[str], lab: Lab
+) -> None:
+    assert owner.stdout and owner.stdout.readline() == "up\n"
+    for watcher in processes(f"tests.lab sweep --after {owner.pid}"):
+        os.kill(watcher, signal.SIGKILL)
+    owner.kill()
     owner.wait()
     assert Lab.open(NAME).cgroup.pids()
     sweep()
     assert not any(traces().values()), traces()
 
 
-def test_a_lab_whose_owner_was_killed_while_it_came_up_is_swept_without_a_trace(owner: subprocess.Popen[str]) -> None:
-    wait_until(
-        lambda: len(Lab.open(NAME).cgroup.pids()) > 2 if (LABS / NAME / "lab.json").exists() else False, 60, "boot"
-    )
-    owner.send_signal(signal.SIGKILL)
-    owner.wait()
-    sweep()
-    assert not any(traces().values()), traces()
+def test_a_sweep_leaves_labs_alone_whose_owner_lives(lab: Lab) -> None:
+    assert lab.name not in sweep()
+    assert lab.ssh("n001", "hostname").stdout == "n001\n"
 
 
 def test_a_lab_with_broken_nodes_is_taken_down_without_a_trace(lab_of: object) -> None:
