@@ -10,6 +10,7 @@ import json
 import socket
 from pathlib import Path
 
+import paramiko
 import pytest
 
 from tests.lab import Lab, LabError
@@ -40,6 +41,17 @@ def test_a_thread_that_enters_the_lab_reaches_its_nodes_and_comes_back(lab: Lab)
     with lab.enter(), socket.create_connection((lab["n001"].address, 22), timeout=5) as connection:
         assert connection.recv(4) == b"SSH-"
     assert sorted(name for _, name in socket.if_nameindex()) == outside
+
+
+def test_known_hosts_is_exact_for_paramiko_too_by_name_and_by_address(lab: Lab) -> None:
+    keys = paramiko.HostKeys(str(lab.directory / "known_hosts"))
+    with lab.enter(), paramiko.SSHClient() as client:
+        client.load_host_keys(str(lab.directory / "known_hosts"))
+        client.set_missing_host_key_policy(paramiko.RejectPolicy())
+        client.connect(lab["n001"].address, username="ops", key_filename=str(lab.key), look_for_keys=False)
+        assert client.exec_command("hostname")[1].read() == b"n001\n"
+        transport = client.get_transport()
+        assert transport and keys.check("n001", transport.get_remote_server_key())
 
 
 @pytest.mark.parametrize("user", ["root", "ops"])
