@@ -10,10 +10,10 @@ name: cluster_state
 type: aggregate
 short_description: Keep the state of a Muster cluster in step with what plays see
 description:
-  - Each contact with a node of the state refreshes its C(last_seen), and a node that cannot be reached is marked so, whatever
-    the play was for. Both are written once, at the end of each play.
-  - A run that fails or is interrupted releases what it allocated and had not started, and says what it leaves running and
-    how to end that.
+  - Each contact with a node of the state refreshes its C(last_seen), and a node that cannot be reached is marked so,
+    whatever the play was for. Both are written once, at the end of each play.
+  - A run that fails or is interrupted releases what it allocated and had not started, and says what it leaves running
+    and how to end that.
   - At the end a short summary shows the nodes and the jobs of the run.
   - It only adds to the record. When it fails, that is a warning, and the play goes on.
   - In check mode nothing is written. A store that does not exist is not created.
@@ -162,7 +162,7 @@ class CallbackModule(CallbackBase):
             with self._warning():
                 for answer in result.result.get("results", [result.result]):  # of a loop, or of the task itself
                     record.saw(action.removeprefix(OURS), str(task.args.get("state", "present")), answer)
-        elif proves_contact(action, task.args, task.delegate_to, failed=failed):
+        if proves_contact(action, task.args, task.delegate_to, failed=failed):
             record.reached(str(result.host.name))
 
     def _end(self, *, orderly: bool, show: bool) -> None:
@@ -200,7 +200,7 @@ class CallbackModule(CallbackBase):
             self._end(orderly=False, show=False)
 
     def _on_sigterm(self, number: int, frame: FrameType | None) -> None:
-        """Ansible's handler ends the process without running what was registered for its exit, so this comes before it."""
+        """Comes before Ansible's own handler, which ends the process without what was registered for its exit."""
         try:
             if not self._at_work:
                 self._at_exit()
@@ -213,8 +213,9 @@ class CallbackModule(CallbackBase):
 
 
 def _variables(play: Play) -> dict[str, str]:
-    """The variable that may name the store, as the play's first host has it. Ansible itself gives callbacks none in 2.19,
-    and only extra variables later.
+    """The variable that may name the store, as the play's first host has it.
+
+    Ansible itself gives callbacks no variables (2.19), or extra variables only (2.21).
     """
     manager = play.get_variable_manager()
     hosts = manager._inventory.get_hosts(play.hosts)

@@ -9,8 +9,8 @@ DOCUMENTATION = r"""
 name: cluster_state
 short_description: Nodes of a Muster cluster as inventory hosts
 description:
-  - Each node of the state becomes a host that is reached as it was when it was synced, with what the state knows about it
-    in variables that begin with C(muster_).
+  - Each node of the state becomes a host that is reached as it was when it was synced, with what the state knows about
+    it in variables that begin with C(muster_).
   - The file must be named C(cluster_state.yml), C(cluster_state.yaml), or end so.
   - The inventory shows the state at the moment in which it is read.
 version_added: 0.1.0
@@ -22,9 +22,10 @@ extends_documentation_fragment:
   - ansible.builtin.constructed
   - muster.training.store.plugin
 notes:
-  - How a host is reached is taken from its record. A host that only Ansible can reach (in a container, with a password) has no
-    such record and gets no connection variables.
-  - Of variables, only extra variables (C(-e muster_store=...)) can name the store, since inventories are read before all others.
+  - How a host is reached is taken from its record. A host that only Ansible can reach (in a container, with a password)
+    has no such record and gets no connection variables.
+  - Of variables, only extra variables (C(-e muster_store=...)) can name the store, since inventories are read before
+    all others.
 options:
   plugin:
     description: Marks the file as one for this plugin.

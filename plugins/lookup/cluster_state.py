@@ -20,8 +20,8 @@ extends_documentation_fragment:
   - muster.training.store.plugin
 notes:
   - Like all lookups it runs on the control node.
-  - Ansible's C(query) always gives a list. Its C(lookup) gives the thing itself where one is found, and joins strings by commas
-    where several are.
+  - Ansible's C(query) always gives a list. Its C(lookup) gives the thing itself where one is found, and joins strings by
+    commas where several are.
   - A store that does not exist yet is empty, and so is the answer.
   - Values that looked secret were never stored.
 options:
@@ -48,16 +48,20 @@ options:
 EXAMPLES = r"""
 - name: Show the names of all idle nodes of one rack
   ansible.builtin.debug:
-    msg: "{{ query('muster.training.cluster_state', 'nodes', where={'status': 'idle', 'labels.rack': 'r1'}, field='name') }}"
+    msg: "{{ query('muster.training.cluster_state', 'nodes', where=wanted, field='name') }}"
+  vars:
+    wanted:
+      status: idle
+      labels.rack: r1
 
 - name: Show where a job runs
   ansible.builtin.debug:
     msg: "{{ lookup('muster.training.cluster_state', 'jobs', name='ring').nodes }}"
 
-- name: Show jobs that hold or wait for nodes
+- name: Show jobs that wait or run
   ansible.builtin.debug:
     msg: "{{ item.id }} of {{ item.submitted_by }} is {{ item.state }}"
-  loop: "{{ query('muster.training.cluster_state', 'jobs', where={'state': ['QUEUED', 'ALLOCATED', 'STARTING', 'RUNNING']}) }}"
+  loop: "{{ query('muster.training.cluster_state', 'jobs', where={'state': ['QUEUED', 'RUNNING']}) }}"
   loop_control:
     label: "{{ item.name }}"
 
@@ -116,7 +120,7 @@ class LookupModule(LookupBase):
         return copy.deepcopy([value_at(row, field) for row in found] if field else found)
 
     def _store_variable(self, variables: dict[str, Any]) -> dict[str, Any]:
-        """The variable that may name the store, templated: Ansible hands lookups their variables as they were written."""
+        """The variable that may name the store, templated: lookups get their variables as they were written."""
         return {name: self._templar.template(variables[name]) for name in ("muster_store",) if name in variables}
 
     def _refuse_unknown(self, given: dict[str, Any]) -> None:

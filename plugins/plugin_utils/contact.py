@@ -12,6 +12,7 @@ from typing import Any
 from ansible.plugins.loader import action_loader
 
 OURS = "muster.training."
+"""What the names of our actions begin with."""
 
 _NEVER_CONTACT = frozenset(
     f"ansible.builtin.{name}"
@@ -23,11 +24,10 @@ _NEVER_CONTACT = frozenset(
 def proves_contact(action: str, args: Mapping[str, Any], delegate_to: Any, *, failed: bool) -> bool:
     """Whether a task that ended like this had its own host do something.
 
-    Our own actions speak to nodes themselves, and write down themselves whom they reached. A task may fail on the
-    controller (a wrong template, a missing file): only one whose module was sent proves a contact. Ansible adds
-    arguments of its own to the task's then.
+    A task may fail on the controller (a wrong template, a missing file): only one whose module was sent proves a
+    contact. Ansible adds arguments of its own to the task's then.
     """
-    if delegate_to or action.startswith(OURS) or not _needs_connection(action):
+    if delegate_to or not _needs_connection(action):
         return False
     return not failed or "_ansible_module_name" in args
 
@@ -36,6 +36,8 @@ def proves_contact(action: str, args: Mapping[str, Any], delegate_to: Any, *, fa
 def _needs_connection(action: str) -> bool:
     if action in _NEVER_CONTACT:
         return False
-    # A module without an action plugin of its own always runs on the host.
     plugin = action_loader.get(action, class_only=True)
-    return bool(getattr(plugin, "_requires_connection", True))
+    if plugin is None:  # a module without an action plugin always runs on the host
+        return True
+    # Our own action plugins speak to nodes themselves, and write down themselves whom they reached.
+    return not action.startswith(OURS) and bool(getattr(plugin, "_requires_connection", True))

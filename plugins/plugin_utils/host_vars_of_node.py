@@ -31,7 +31,9 @@ def _ansible_variables(target: Target) -> dict[str, Any]:
     if target.python != Target.python:
         variables["ansible_python_interpreter"] = target.python
     if target.become_user:
-        variables |= {"ansible_become": True, "ansible_become_method": "sudo", "ansible_become_user": target.become_user}
+        variables["ansible_become"] = True
+        variables["ansible_become_method"] = "sudo"
+        variables["ansible_become_user"] = target.become_user
     if target.transport == "local":
         return variables | {"ansible_connection": "local"}
     arguments = _ssh_arguments(target)
@@ -39,7 +41,9 @@ def _ansible_variables(target: Target) -> dict[str, Any]:
         "ansible_host": target.dialed,
         "ansible_port": target.port,
         "ansible_user": target.user,
-        "ansible_timeout": None if target.connect_timeout_s == Target.connect_timeout_s else int(target.connect_timeout_s),
+        "ansible_timeout": int(timeout_s)
+        if (timeout_s := target.connect_timeout_s) != Target.connect_timeout_s
+        else None,
         "ansible_ssh_private_key_file": target.key_files[0] if target.key_files else None,
         "ansible_ssh_common_args": shlex.join(arguments) if arguments else None,
     }

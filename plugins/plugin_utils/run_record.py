@@ -41,14 +41,15 @@ class RunRecord:
         self._pending[name] = self.unreachable[name] = sentence
 
     def saw(self, action: str, state: str, result: Document) -> None:
-        """A task of ours has ended: ``action`` without its collection, the task's option ``state``, and what it said."""
+        """A task of ours has ended: ``action`` without its collection, its option ``state``, and what it said."""
         self.touched = True
+        if action not in ("job", "allocation", "gang"):
+            return
         job = result.get("job")
-        for document in [*([job] if isinstance(job, Mapping) else []), *(result.get("jobs") or [])]:
-            if document["id"] not in self.jobs:
-                self.jobs.append(str(document["id"]))
-        if isinstance(job, Mapping) and (action, state) == ("allocation", "present"):
-            self._allocated.add(str(job["id"]))
+        jobs = [str(one["id"]) for one in ([job] if job else result.get("jobs") or [])]
+        self.jobs += [identity for identity in jobs if identity not in self.jobs]
+        if (action, state) == ("allocation", "present"):
+            self._allocated.update(jobs)
 
     def write_contacts(self) -> None:
         """Note who was reached and who was not: at most one transaction, and one write of the liveness beside it."""
@@ -71,7 +72,8 @@ class RunRecord:
         if orderly or not self._allocated or self.cluster.dry_run:
             return []
         return [
-            self._settled(row, release_command) for row in self.cluster.view().jobs
+            self._settled(row, release_command)
+            for row in self.cluster.view().jobs
             if row["id"] in self._allocated and row["state"] in ("ALLOCATED", "STARTING", "RUNNING")
         ]
 

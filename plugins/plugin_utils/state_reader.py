@@ -1,7 +1,7 @@
 # Copyright (c) 2026 The Muster authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Reading the state from templates, which Ansible evaluates again at each use: it is read once a change, without locks."""
+"""Reading the state from templates, which Ansible evaluates again at each use: once a change, and without locks."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ Mark = frozenset[tuple[str, int, int, int]]
 """The files of a store: name, inode, size, time of the last change in ns. Any transaction changes it."""
 
 SETTLED_NS = 1_000_000_000
-"""A file system may give two writes within its clock's step the same time (a second, for some): a younger mark proves nothing."""
+"""Two writes within a step of the file system's clock (a second, for some) look alike: a younger mark proves nothing."""
 
 _kept: dict[Path, tuple[Mark, View]] = {}
 
 
 def current_view(location: str | None) -> View:
-    """The view of the store at ``location``, the very object of the last call while nothing has changed. Do not change it."""
+    """The view of the store at ``location``: the object of the last call while nothing has changed. Do not change it."""
     cluster = open_cluster(location, actor="reader")
     if not isinstance(cluster.store, DirectoryStore):
         return cluster.view()
