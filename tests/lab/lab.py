@@ -11,64 +11,31 @@ watcher beside each owner calls it when the owner ends, and so does whoever brin
 
 from __future__ import annotations
 
-import fcntl
-import json
 import os
 import re
 import select
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import asdict, dataclass, field
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 from uuid import NAMESPACE_DNS, uuid5
 
 from ..fakenvml import LIBRARY, FakeNvml
-from . import client, faults
+from . import client, faults, inotify
 from .cgroup import Cgroup
 from .command import LabError, call
 from .layer import write_layer
 from .network import Network
 from .node import Node
 from .process import Process
+from .record import LABS, Record, lock, records
 from .rootfs import rootfs
 
-LABS = Path("/run/muster-lab")
 DRIVER = "opt/fakenvml"
-INOTIFY = Path("/proc/sys/fs/inotify/max_user_instances")
-
-
-@dataclass
-class Record:
-    """What a lab is made of, as its lab.json keeps it."""
-
-    name: str
-    owner: Process | None
-    """The process that it must not outlive; None: it stays until `down`."""
-    addresses: dict[str, str]
-    cgroup: list[str]
-    """The lab's directory in each cgroup hierarchy."""
-    rootfs: str
-    disk_mib: int
-    binds: dict[str, str] = field(default_factory=dict)
-    """Path in the nodes -> directory of this machine, read-only."""
-
-    @classmethod
-    def read(cls, file: Path) -> Record:
-        """The record in `file`."""
-        document = json.loads(file.read_text())
-        owner = document.pop("owner")
-        return cls(owner=Process(**owner) if owner else None, **document)
-
-    def write(self, file: Path) -> None:
-        """Keep it in `file`, whole or not at all."""
-        partial = file.with_suffix(".partial")
-        partial.write_text(json.dumps(asdict(self), indent=1))
-        partial.replace(file)
 
 
 class Lab:
@@ -115,13 +82,13 @@ class Lab:
             disk_mib=disk_mib,
             binds={place: str(host) for place, host in (binds or {}).items()},
         )
-        with _lock("registry"):
+        with lock("registry"):
             lab = cls(record)
             if (lab.directory / "lab.json").exists():
                 raise LabError(f"the lab {name} is up already (python -m tests.lab --name {name} down)")
             lab.directory.mkdir(mode=0o700, exist_ok=True)
             record.write(lab.directory / "lab.json")
-            _allow_inotify()
+            inotify.allow()
         if owner:
             _watch(owner)
         try:
@@ -160,9 +127,9 @@ class Lab:
         for node in self.nodes.values():
             node.remove_disk()
         self.network.down()
-        with _lock("registry"):
+        with lock("registry"):
             shutil.rmtree(self.directory, ignore_errors=True)
-            _restore_inotify()
+            inotify.restore()
 
     def each(self, act: Callable[[Node], object], nodes: Iterable[str] | None = None) -> None:
         """Do something with all nodes, or those named, at once."""
@@ -264,13 +231,13 @@ class Lab:
 
 def labs() -> list[Lab]:
     """All labs of this machine, those half made or left behind too."""
-    return [Lab(Record.read(file)) for file in sorted(LABS.glob("*/lab.json"))]
+    return [Lab(record) for record in records()]
 
 
 def sweep() -> list[str]:
     """Take down the labs whose owner is gone; their names."""
     swept = []
-    with _lock("sweep"):
+    with lock("sweep"):
         for lab in labs():
             if lab.record.owner and not lab.record.owner.alive():
                 lab.down()
@@ -299,29 +266,3 @@ def _watch(owner: Process) -> None:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-
-
-@contextmanager
-def _lock(what: str) -> Iterator[None]:
-    """Only one process of this machine at a time does that."""
-    LABS.mkdir(mode=0o755, exist_ok=True)
-    with open(LABS / f"{what}.lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
-def _allow_inotify() -> None:
-    """Raise the limit of inotify instances: with the usual 128, sshd does not come up from about 25 nodes on."""
-    nodes = sum(len(lab.nodes) for lab in labs())
-    before = LABS / "inotify-before"
-    if not before.exists():
-        before.write_text(INOTIFY.read_text())
-    INOTIFY.write_text(str(max(int(INOTIFY.read_text()), 128 + 32 * nodes)))
-
-
-def _restore_inotify() -> None:
-    """Put the limit back as it was before the first lab, when the last one is gone."""
-    before = LABS / "inotify-before"
-    if before.exists() and not labs():
-        INOTIFY.write_text(before.read_text())
-        before.unlink()

@@ -18,7 +18,8 @@ import pytest
 from tests.lab import Lab, LabError, labs, sweep
 from tests.lab.cgroup import Cgroup
 from tests.lab.command import wait_until
-from tests.lab.lab import INOTIFY, LABS
+from tests.lab.inotify import BEFORE, LIMIT
+from tests.lab.record import LABS
 
 ROOT = Path(__file__).resolve().parents[3]
 NAME = f"doomed-{os.getpid()}"
@@ -122,7 +123,7 @@ def test_a_name_in_use_is_refused_and_the_lab_that_has_it_is_left_alone(lab: Lab
 
 def test_the_kernels_limits_are_put_back_when_the_last_lab_is_gone(lab_of: object) -> None:
     with Lab.up(2, NAME):
-        before = int((LABS / "inotify-before").read_text())
-        assert int(INOTIFY.read_text()) > before
+        before = int(BEFORE.read_text())
+        assert int(LIMIT.read_text()) > before
     if not labs():
-        assert int(INOTIFY.read_text()) == before
+        assert int(LIMIT.read_text()) == before
