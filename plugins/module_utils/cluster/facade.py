@@ -53,9 +53,14 @@ class Cluster:
     def sync_nodes(
         self, facts: Sequence[NodeFacts], *, keep: Collection[str] | None = None, why: str = "sync"
     ) -> list[NodeChange]:
-        """Make the state say what ``facts`` say; with ``keep``, forget nodes in neither (unless they hold a lease)."""
+        """Make the state say what ``facts`` say, which were read just now, so that it is a contact as well.
+
+        With ``keep``, nodes in neither are forgotten, unless they hold a lease.
+        """
         with self._change(why) as draft:
-            return nodes.sync(draft, facts, keep=keep, now=self._now())
+            changes = nodes.sync(draft, facts, keep=keep, now=self._now())
+        self._seen({fact.name: self._now() for fact in facts})
+        return changes
 
     def remove_nodes(self, names: Iterable[str], *, why: str = "remove nodes") -> list[NodeChange]:
         """Forget nodes; :class:`InUse` if one holds a lease."""
@@ -85,8 +90,7 @@ class Cluster:
         if news or any(known[name].reachability.ok is not False for name in losses):
             with self._change("contact") as draft:
                 nodes.mark(draft, news, losses, now=self._now())
-        if not self.dry_run and any(name in known for name in seen):
-            self.store.contacted({name: at for name, at in seen.items() if name in known})
+        self._seen({name: at for name, at in seen.items() if name in known})
 
     def submit(self, spec: JobSpec) -> Job:
         """A new job, QUEUED."""
@@ -162,6 +166,10 @@ class Cluster:
 
     def _give_back(self, draft: Draft, job: Job, cleared: Collection[str], doubtful: Mapping[str, str]) -> list[Lease]:
         return jobs.release(draft, job, cleared=cleared, doubtful=doubtful, who=self.actor, now=self._clock())
+
+    def _seen(self, seen: Mapping[str, str]) -> None:
+        if seen and not self.dry_run:
+            self.store.contacted(seen)
 
     def _change(self, why: str) -> AbstractContextManager[Draft]:
         return self.store.rehearsal() if self.dry_run else self.store.transaction(who=self.actor, why=why)

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -26,6 +26,7 @@ from ..model import (
     checked_transition,
     iso,
     lease_id,
+    nearest,
     new_job_id,
     parse,
     restored,
@@ -59,8 +60,14 @@ def find(tables: Tables, reference: str) -> Job:
         return _job(row)
     named = [_job(row) for row in tables.search("jobs", where("name") == reference)]
     if not named:
-        raise NotFound(f"there is no job {reference}", "muster jobs lists them")
+        raise unknown_job(reference, tables.all("jobs"))
     return max(named, key=_age)
+
+
+def unknown_job(reference: str, known: Iterable[Mapping[str, Any]]) -> NotFound:
+    """The error for a job that the state does not have; ``known``: the documents of those that it has."""
+    meant = nearest(reference, [word for job in known for word in (job["name"], job["id"])])
+    return NotFound(f"there is no job {reference}", f"did you mean {meant}?" if meant else "muster jobs lists them")
 
 
 def submit(draft: Draft, spec: JobSpec, *, who: str, now: datetime) -> Job:

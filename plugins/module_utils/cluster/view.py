@@ -12,7 +12,7 @@ from typing import Any
 from ..model import natural
 from ..scheduling import capacities, rank_order
 from ..store import Tables
-from .jobs import load_jobs
+from .jobs import load_jobs, unknown_job
 from .nodes import load_leases, load_nodes
 
 Document = dict[str, Any]
@@ -43,6 +43,15 @@ class View:
             leased[lease.job].add(lease.node)
         self.jobs: list[Document] = [_job(job.model_dump(mode="json"), leased[job.id]) for job in load_jobs(tables)]
         self.leases: list[Document] = [lease.model_dump(mode="json") for lease in leases]
+
+    def job(self, reference: str) -> Document:
+        """The job with this id, or the latest of this name; :class:`NotFound` if there is none."""
+        found = [job for job in self.jobs if job["id"] == reference] or [
+            job for job in self.jobs if job["name"] == reference
+        ]
+        if not found:
+            raise unknown_job(reference, self.jobs)
+        return found[-1]
 
     def counts(self) -> dict[str, int]:
         """How many nodes have each status."""

@@ -322,8 +322,12 @@ def test_a_job_is_found_by_its_id_or_the_latest_by_its_name(cluster: Cluster, cl
     cluster.submit(spec(nodes=1, name="other"))
     assert cluster.job(jobs[0].id) == jobs[0]
     assert cluster.job("ring") == jobs[2]
-    with pytest.raises(NotFound, match=r"there is no job rung \(muster jobs lists them\)"):
-        cluster.job("rung")
+    assert cluster.view().job("ring")["id"] == jobs[2].id
+    for find in (cluster.job, cluster.view().job):
+        with pytest.raises(NotFound, match=r"there is no job rung \(did you mean ring\?\)"):
+            find("rung")
+        with pytest.raises(NotFound, match=r"there is no job xyz \(muster jobs lists them\)"):
+            find("xyz")
 
 
 def test_secrets_never_reach_the_state(cluster: Cluster, tmp_path: Path) -> None:

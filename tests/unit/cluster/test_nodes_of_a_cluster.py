@@ -74,11 +74,13 @@ class TestSync:
         assert drained(cluster) == ("drained", "alice", iso(NOON), "fan broken")
         assert cluster.nodes()["n1"].created_at == iso(NOON)
 
-    def test_a_sync_is_a_contact(self, cluster: Cluster) -> None:
+    def test_a_sync_is_a_contact(self, cluster: Cluster, clock: Clock) -> None:
         cluster.sync_nodes([facts("n1")])
         cluster.contacted([], {"n1": "no route"})
+        clock.passes(60)
         cluster.sync_nodes([facts("n1")])
         assert status(cluster, "n1") == "idle"
+        assert cluster.view().nodes[0]["last_seen"] == "2026-11-23T12:01:00.000000Z"
 
     def test_a_name_given_twice_is_refused(self, cluster: Cluster) -> None:
         with pytest.raises(InvalidInput, match="node n1 is given twice"):

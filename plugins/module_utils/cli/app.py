@@ -1,0 +1,158 @@
+# Copyright (c) 2026 The Muster authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The commands: each reads the state once and shows it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from ..agent.version import COLLECTION_VERSION
+from ..cluster import View, open_cluster
+from ..model import ENDED, MusterError, utc_now
+from ..store import default_location
+from . import logs as job_logs
+from .output import never_fail_to_encode, say, show, show_json
+from .page import job_page
+from .summary import summary, summary_document
+from .tables import jobs_table, nodes_table
+
+NO_NODES = "no nodes yet: run sync.yml"
+NO_JOBS = "no jobs yet: run launch.yml -e @job.yml"
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Store = Annotated[
+    str | None,
+    typer.Option(envvar="MUSTER_STORE", metavar="DIR", help="Where the cluster's state lives."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="For programs: JSON, times in UTC.")]
+Reference = Annotated[str, typer.Argument(metavar="ID", help="A job's id, or its name for the latest of that name.")]
+
+
+def main() -> None:
+    """Run the command line. Exit codes: 0 done, 1 refused or failed (one sentence on stderr), 2 wrong usage."""
+    never_fail_to_encode()
+    try:
+        app()
+    except MusterError as error:
+        say(str(error))
+        raise SystemExit(1) from None
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"muster {COLLECTION_VERSION}")
+        raise typer.Exit
+
+
+@app.callback()
+def _muster(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which.")] = False,
+) -> None:
+    """A training cluster of the GPU machines in an Ansible inventory."""
+
+
+@app.command()
+def status(store: Store = None, as_json: AsJson = False) -> None:
+    """The cluster at one glance."""
+    view = _view(store)
+    if as_json:
+        show_json(summary_document(view, store or default_location()))
+    elif view.nodes:
+        show(*summary(view, store or default_location(), utc_now()))
+    else:
+        typer.echo(NO_NODES)
+
+
+@app.command()
+def nodes(store: Store = None, as_json: AsJson = False) -> None:
+    """All nodes: how they are, what is free, what runs there."""
+    view = _view(store)
+    if as_json:
+        show_json(view.nodes)
+    elif view.nodes:
+        show(*nodes_table(view.nodes, view.jobs, utc_now()))
+    else:
+        typer.echo(NO_NODES)
+
+
+@app.command()
+def jobs(
+    store: Store = None,
+    as_json: AsJson = False,
+    active: Annotated[bool, typer.Option("--active", help="Only those that have not ended.")] = False,
+) -> None:
+    """All jobs, the latest last."""
+    found = _view(store).jobs
+    wanted = [job for job in found if not active or job["state"] not in ENDED]
+    if as_json:
+        show_json(wanted)
+    elif wanted:
+        show(jobs_table(wanted, utc_now()))
+    else:
+        typer.echo("no job is active" if found else NO_JOBS)
+
+
+@app.command()
+def job(reference: Reference, store: Store = None, as_json: AsJson = False) -> None:
+    """One job: what was asked for, its ranks, and if it failed, how."""
+    view = _view(store)
+    found = view.job(reference)
+    if as_json:
+        show_json(found)
+    else:
+        show(*job_page(found, view.nodes, utc_now()))
+
+
+def _lines(text: str) -> str:
+    if text != "all" and not text.isdecimal():
+        raise typer.BadParameter(f"{text!r} is neither a number of lines nor 'all'")
+    return text
+
+
+@app.command()
+def logs(
+    reference: Reference,
+    rank: Annotated[int | None, typer.Option(metavar="N", help="Only this global rank, without prefixes.")] = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the job ends.")] = False,
+    lines: Annotated[str, typer.Option("--lines", "-n", callback=_lines, help="How many lines, or all.")] = "20",
+    store: Store = None,
+    as_json: AsJson = False,
+) -> None:
+    """What the ranks of a job wrote, from their nodes."""
+    if follow and as_json:
+        raise typer.BadParameter("--json gives what there is now, and cannot be used with --follow")
+    view = _view(store)
+    found = view.job(reference)
+    wanted = job_logs.sources(view, found, rank)
+    if follow:
+        troubles = job_logs.follow(found, wanted, lines, rank is None, lambda data: typer.echo(data, nl=False))
+    else:
+        documents, troubles = job_logs.fetch(found, wanted, lines)
+        _show_logs(documents, rank is None, as_json)
+    for trouble in troubles.values():
+        say(trouble)
+    if troubles:
+        raise typer.Exit(1)
+
+
+def _show_logs(documents: list[dict[str, Any]], prefixed: bool, as_json: bool) -> None:
+    if as_json:
+        show_json(documents)
+        return
+    for document in documents:
+        prefix = f"[rank {document['rank']}] " if prefixed else ""
+        for line in document["lines"]:
+            typer.echo(f"{prefix}{line}\n".encode(errors="replace"), nl=False)
+
+
+def _view(store: str | None) -> View:
+    return open_cluster(store, actor="muster").view()

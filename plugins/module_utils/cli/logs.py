@@ -1,0 +1,163 @@
+# Copyright (c) 2026 The Muster authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the ranks of a job wrote, fetched from its nodes or followed as it comes."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from ..agent import package
+from ..cluster import View
+from ..model import InvalidInput, MusterError
+from ..remote import AgentClient, AgentReply, Dialer, Outcome, Target, client_for, fan_out, transport_to
+
+ANSWER_S = 60.0
+"""How long a node may take to hand over logs that are not followed."""
+
+Document = dict[str, Any]
+Troubles = dict[str, str]
+"""Why there is nothing from a node, in one sentence, by the node's name."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A node's part in the job: how it is reached (None: it left the state), and the ranks whose logs are wanted.
+
+    ``some``: only some of those that the node has.
+    """
+
+    node: str
+    connection: Mapping[str, Any] | None
+    ranks: tuple[int, ...]
+    some: bool
+
+
+def sources(view: View, job: Document, rank: int | None) -> list[Source]:
+    """Where the logs of ``job``'s last attempt are, or that of one global rank."""
+    if not job["attempts"]:
+        raise InvalidInput(f"job {job['id']} is {job['state']} and has written nothing yet")
+    plan = job["attempts"][-1]["plan"]
+    if rank is not None and not 0 <= rank < plan["world_size"]:
+        raise InvalidInput(f"job {job['id']} has no rank {rank}: its ranks are 0 to {plan['world_size'] - 1}")
+    connections = {node["name"]: node["connection"] for node in view.nodes}
+    found = []
+    for part in plan["nodes"]:
+        # All ranks under one torchrun write one log, which goes by the first of them.
+        logs = part["ranks"][:1] if job["spec"]["launcher"] == "torchrun" else part["ranks"]
+        if rank is None:
+            found.append(Source(part["node"], connections.get(part["node"]), tuple(logs), some=False))
+        elif rank in part["ranks"]:
+            one = rank if rank in logs else logs[0]
+            found.append(Source(part["node"], connections.get(part["node"]), (one,), some=len(logs) > 1))
+    return found
+
+
+def fetch(job: Document, wanted: Sequence[Source], lines: str) -> tuple[list[Document], Troubles]:
+    """The last ``lines`` (a number, or ``all``) of each log by rank: its rank, node, log (the path there), lines."""
+
+    def ask(source: Source, client: AgentClient) -> AgentReply:
+        return client.call(["logs", *_attempt(job), *_rank(source), "--lines", lines], timeout_s=ANSWER_S)
+
+    replies, troubles = _on_each(wanted, ask)
+    logs = [{"node": name, **log} for name, reply in replies.items() for log in reply.payload["logs"]]
+    return sorted(logs, key=lambda log: int(log["rank"])), troubles
+
+
+def follow(
+    job: Document, wanted: Sequence[Source], lines: str, prefixed: bool, write: Callable[[bytes], None]
+) -> Troubles:
+    """Write the last ``lines`` of each log and then whole lines as they come, until the attempt ends on every node.
+
+    What ``write`` raises ends it (the reader has left). It is called by one thread at a time.
+    """
+    lock = threading.Lock()
+
+    def write_alone(data: bytes) -> None:
+        with lock:
+            write(data)
+
+    def ask(source: Source, client: AgentClient) -> AgentReply:
+        # Asked first, so that the agent is there and knows the job: a refusal of the stream would look like a log.
+        known = client.call(["status", *_attempt(job)], timeout_s=ANSWER_S)
+        if not known.ok:
+            return known
+        several = len(source.ranks) > 1  # then the agent itself says whose line it is
+        out = _Lines(f"[rank {source.ranks[0]}] " if prefixed and not several else "", write_alone)
+        reply = client.stream(["logs", *_attempt(job), *_rank(source), "--lines", lines, "--follow", "--raw"], out.take)
+        out.close()
+        return reply
+
+    _replies, troubles = _on_each(wanted, ask)
+    return troubles
+
+
+class _Lines:
+    """Makes whole lines of the pieces that come, each with its prefix."""
+
+    def __init__(self, prefix: str, write: Callable[[bytes], None]) -> None:
+        self._prefix = prefix.encode()
+        self._write = write
+        self._rest = b""
+
+    def take(self, piece: bytes) -> None:
+        *whole, self._rest = (self._rest + piece).split(b"\n")
+        if whole:
+            self._write(b"".join(self._prefix + line + b"\n" for line in whole))
+
+    def close(self) -> None:
+        if self._rest:
+            self.take(b"\n")
+
+
+def _on_each(
+    wanted: Sequence[Source], ask: Callable[[Source, AgentClient], AgentReply]
+) -> tuple[dict[str, AgentReply], Troubles]:
+    """Ask all nodes at once; the good answers, and why there is none from the others."""
+    version, dialer = _agent_version(), Dialer()
+    troubles: Troubles = {}
+    calls: dict[str, Callable[[], AgentReply]] = {}
+    for source in wanted:
+        if source.connection is None:
+            troubles[source.node] = f"{source.node} is not in the state any more"
+        else:
+            target = Target.from_document(source.connection)
+            client = client_for(target, transport_to(target, dialer), version, package.build)
+            calls[source.node] = partial(_asked, source, client, ask)
+
+    def heard(outcome: Outcome[AgentReply]) -> None:
+        error = outcome.get().error
+        if error is not None:
+            troubles[outcome.name] = str(error) if outcome.name in str(error) else f"{outcome.name}: {error}"
+
+    try:
+        outcomes = fan_out(calls, heard, at_once=max(len(calls), 1))
+    finally:
+        dialer.close()
+    return {name: outcome.get() for name, outcome in outcomes.items() if name not in troubles}, troubles
+
+
+def _asked(source: Source, client: AgentClient, ask: Callable[[Source, AgentClient], AgentReply]) -> AgentReply:
+    try:
+        return ask(source, client)
+    finally:
+        client.close()
+
+
+def _agent_version() -> str:
+    try:
+        return package.version()
+    except package.AgentBuildError as error:
+        raise MusterError(error.message, error.hint) from error
+
+
+def _attempt(job: Document) -> list[str]:
+    return ["--job", job["id"], "--attempt", str(job["attempts"][-1]["number"])]
+
+
+def _rank(source: Source) -> list[str]:
+    return ["--rank", str(source.ranks[0])] if source.some else []
