@@ -278,6 +278,9 @@ class _HostKeyCheck:
 def _transport(trusted_kinds: list[str], sock: Any, **options: Any) -> paramiko.Transport:
     import paramiko
 
+    if isinstance(sock, socket.socket):
+        # Paramiko leaves Nagle's algorithm on: its small packets would wait for the node's delayed acknowledgements.
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     transport = paramiko.Transport(sock, **options)
     security = transport.get_security_options()
     wanted = {*trusted_kinds, *(("rsa-sha2-512", "rsa-sha2-256") if "ssh-rsa" in trusted_kinds else ())}
