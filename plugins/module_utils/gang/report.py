@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from ..cluster import Outcome
-from ..model import State, parse
+from ..model import State, natural, parse
 from ..remote import AgentReply
 
 Status = Mapping[str, Any]
@@ -116,5 +116,5 @@ def _first_failure(failure: Mapping[str, Any]) -> str:
 
 
 def _placed(message: str, nodes: list[str]) -> str:
-    named = [node for node in nodes if node and node not in message]
+    named = sorted((node for node in nodes if node and node not in message), key=natural)
     return f"{message} on {', '.join(named)}" if named else message

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 from ..cluster import Cluster, Outcome
-from ..model import SECRET, InvalidInput, Job, JobSpec, MusterError, utc_now, validated
+from ..model import SECRET, InvalidInput, Job, JobSpec, MusterError, NoCapacity, utc_now, validated
 from ..remote import AgentClient, fan_out
 from ..remote.fan_out import Outcome as Call
 from ..scheduling import RankPlan, start_requests
@@ -81,7 +81,11 @@ def start_gang(
         for name, why in absent.items():
             say(f"{name} is left out: {why}")
         rest = [name for name in (within if within is not None else cluster.nodes()) if name not in left_out]
-        job, _plan = cluster.allocate(spec, within=rest)
+        try:
+            job, _plan = cluster.allocate(spec, within=rest)
+        except NoCapacity as error:
+            hint = f"{error.hint}; left out: {'; '.join(left_out.values())}"
+            raise NoCapacity(error.message, hint, permanent=error.permanent) from error
 
 
 def _ask_all(

@@ -1,0 +1,116 @@
+# Copyright (c) 2026 The Muster authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The end of a gang: followed, stopped, or found to be over."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+from muster.gang import follow_gang, release_gang, settle_gang, start_gang, told
+
+from .conftest import eventually, processes_of, spec
+
+
+def running(cluster, nodes, script, **asked):
+    job, _plan = cluster.allocate(spec(script, **asked))
+    return start_gang(cluster, nodes.dial, job).job
+
+
+def test_a_gang_that_succeeds_gives_everything_back(cluster, nodes):
+    job = running(cluster, nodes, "exit 0")
+    ended = follow_gang(cluster, nodes.dial, job)
+    assert (ended.job.state, ended.doubtful) == ("SUCCEEDED", {})
+    assert cluster.leases() == []
+
+
+@pytest.mark.parametrize(
+    ("script", "reason"),
+    [
+        ("echo boom; [ $RANK = 3 ] && exit 7; exec sleep 600", "rank 3 on n3 failed first: exit code 7"),
+        ("echo boom; [ $RANK = 1 ] && kill -SEGV $$; exec sleep 600", "rank 1 on n1 failed first: killed by SIGSEGV"),
+    ],
+)
+def test_the_first_failure_ends_the_others_and_is_named(cluster, nodes, script, reason):
+    job = running(cluster, nodes, script)
+    ended = follow_gang(cluster, nodes.dial, job)
+    assert (ended.job.state, ended.outcome.reason) == ("FAILED", reason)
+    assert told(job.name, job.id, ended.outcome).endswith("boom")
+    assert cluster.leases() == []
+    assert processes_of(job) == []
+
+
+def test_the_failure_that_came_first_is_named_not_the_one_that_was_heard_first(cluster, nodes):
+    # n3's rank fails at once; n1's ranks fail a moment later because of it. Both are on record when they are read.
+    flag = nodes.directory / "failed"
+    script = f"if [ $RANK = 3 ]; then touch {flag}; exit 1; fi; while ! [ -e {flag} ]; do sleep 0.01; done; sleep 0.2; exit 2"
+    job = running(cluster, nodes, script)
+    eventually(lambda: all(nodes.status(n, job)["state"] == "failed" for n in ("n1", "n2", "n3")), "all parts fail")
+    assert follow_gang(cluster, nodes.dial, job).outcome.reason == "rank 3 on n3 failed first: exit code 1"
+
+
+def test_release_ends_a_gang_that_ignores_sigterm(cluster, nodes):
+    job = running(cluster, nodes, "trap '' TERM; while :; do sleep 1; done", grace_s=1)
+    released, doubtful = release_gang(cluster, nodes.dial, job, "enough")
+    assert (released.state, released.reason, doubtful) == ("CANCELED", "enough", {})
+    assert cluster.leases() == []
+    assert processes_of(job) == []
+
+
+def test_a_node_that_cannot_say_that_nothing_is_left_keeps_its_lease_and_is_drained(cluster, nodes):
+    job = running(cluster, nodes, "exec sleep 600")
+    nodes.cut = {"n2"}
+    released, doubtful = release_gang(cluster, nodes.dial, job, "enough")
+    assert released.state == "CANCELED"
+    assert list(doubtful) == ["n2"]
+    assert [lease.node for lease in cluster.leases()] == ["n2"]
+    drained = cluster.nodes()["n2"].admin
+    assert (drained.state, job.id in drained.reason) == ("drained", True)
+    nodes.cut.clear()
+    again, doubtful = release_gang(cluster, nodes.dial, cluster.job(job.id), "now it answers")
+    assert (again.state, again.reason, doubtful) == ("CANCELED", "enough", {})
+    assert cluster.leases() == []
+    assert processes_of(job) == []
+
+
+def test_settling_leaves_alone_what_runs(cluster, nodes):
+    job = running(cluster, nodes, "exec sleep 600")
+    before = cluster.store.read().serial
+    assert settle_gang(cluster, nodes.dial, job).state == "RUNNING"
+    assert cluster.store.read().serial == before
+
+
+def test_settling_gives_a_job_that_ended_unwatched_its_true_end(cluster, nodes):
+    job = running(cluster, nodes, "exit 0")
+    eventually(lambda: all(nodes.status(n, job)["state"] == "succeeded" for n in ("n1", "n2", "n3")), "all parts end")
+    assert settle_gang(cluster, nodes.dial, job).state == "SUCCEEDED"
+    assert cluster.leases() == []
+
+
+def test_settling_ends_a_job_of_which_one_part_has_failed(cluster, nodes):
+    job = running(cluster, nodes, "[ $RANK = 2 ] && exit 5; exec sleep 600")
+    eventually(lambda: nodes.status("n2", job)["state"] == "failed", "the part on n2 fails")
+    settled = settle_gang(cluster, nodes.dial, job)
+    assert (settled.state, settled.reason) == ("FAILED", "rank 2 on n2 failed first: exit code 5")
+    assert cluster.leases() == []
+    assert processes_of(job) == []
+
+
+def test_settling_concludes_nothing_from_silence(cluster, nodes):
+    job = running(cluster, nodes, "[ $NODE_RANK = 0 ] && exit 0; exec sleep 600")
+    eventually(lambda: nodes.status("n1", job)["state"] == "succeeded", "the part on n1 ends")
+    nodes.cut = {"n2", "n3"}
+    assert settle_gang(cluster, nodes.dial, job).state == "RUNNING"
+    assert len(cluster.leases()) == 3
+
+
+def test_a_supervisor_that_was_killed_makes_the_job_lost_and_its_ranks_are_ended(cluster, nodes):
+    job = running(cluster, nodes, "exec sleep 600")
+    os.kill(nodes.status("n2", job)["supervisor"]["pid"], signal.SIGKILL)
+    ended = follow_gang(cluster, nodes.dial, job)
+    assert ended.job.state == "LOST"
+    assert "n2" in ended.outcome.reason
+    assert cluster.leases() == []
+    assert processes_of(job) == []
