@@ -53,5 +53,6 @@ class StateAction(ActionBase):
 
     def _parameters(self, task_vars: dict[str, Any]) -> dict[str, Any]:
         interface = {key: value for key, value in self.module.INTERFACE.items() if key != "supports_check_mode"}
+        self._load_name = self._task.resolved_action  # the name that errors give the module
         _result, parameters = self.validate_argument_spec(**interface)
         return parameters | {"store": store_option(self._task.args, task_vars, self._templar)}
