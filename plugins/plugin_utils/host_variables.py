@@ -12,6 +12,7 @@ from ansible import constants as C
 from ansible import context
 from ansible.errors import AnsibleError, AnsibleValueOmittedError
 from ansible.module_utils.parsing.convert_bool import boolean
+from ansible.playbook.play_context import PlayContext
 from ansible.plugins.action import ActionBase
 from ansible.plugins.become import BecomeBase
 from ansible.plugins.connection import ConnectionBase
@@ -66,12 +67,7 @@ class HostVariables:
 
         Follows TaskExecutor._get_connection and _set_connection_options of ansible-core 2.19 to 2.21.
         """
-        play_context = self._action._play_context.copy()
-        play_context.connection = self.connection_kind
-        play_context.remote_addr = self.text("ansible_host") or self.name
-        play_context.remote_user = self.text("ansible_user") or None
-        play_context.port = int(self.text("ansible_port") or 0) or None
-        play_context.executable = self.text("ansible_shell_executable") or C.DEFAULT_EXECUTABLE
+        play_context = self._play_context()
         connection = connection_loader.get(
             self.connection_kind,
             play_context,
@@ -81,29 +77,60 @@ class HostVariables:
         )
         if connection is None:
             raise AnsibleError(f"{self.name} has the connection {self.connection_kind!r}, and there is no such plugin")
-        keywords = self._keywords()
+        keywords = self._keywords(play_context)
         connection.set_options(
             task_keys=keywords, var_options=connection._resolve_option_variables(self._variables, self._templar)
         )
         shell = connection._shell
         shell.set_options(task_keys=keywords, var_options=self._plugin_variables("shell", shell._load_name))
-        connection.set_become_plugin(self._become(connection, keywords))
+        connection.set_become_plugin(self._become(connection, play_context, keywords))
         return connection
 
-    def _keywords(self) -> dict[str, Any]:
+    def _play_context(self) -> PlayContext:
+        """The command line and this host. The action's own context is about the host that its task is for."""
+        passwords = {"conn_pass": self._asked_for("password"), "become_pass": self._asked_for("become_pass")}
+        play_context = PlayContext(play=self._action._task.play, passwords=passwords)
+        play_context.connection = self.connection_kind
+        play_context.remote_addr = self.text("ansible_host") or self.name
+        play_context.remote_user = self.text("ansible_user") or None
+        play_context.port = int(self.text("ansible_port") or 0) or None
+        play_context.timeout = int(self.text("ansible_timeout") or play_context.timeout)
+        play_context.executable = self.text("ansible_shell_executable") or C.DEFAULT_EXECUTABLE
+        return play_context
+
+    def _asked_for(self, secret: str) -> str:
+        """The password of -k or -K ("password", "become_pass").
+
+        The action's play context has it, unless the host that the task is for has a password variable: Ansible has then
+        put that in its place, and no other host may see it.
+        """
+        task, connection = self._action._task, self._action._connection
+        plugin = connection.become if secret == "become_pass" else connection
+        definition = C.config.get_configuration_definitions(plugin.plugin_type, plugin._load_name) if plugin else {}
+        names = {each["name"] for each in definition.get(secret, {}).get("vars", ())}
+        names.update(C.MAGIC_VARIABLE_MAPPING[secret])
+        current = self._action._templar.available_variables
+        delegated = current.get("ansible_delegated_vars", {}).get(task.delegate_to, {})
+        if names & (current.keys() | delegated.keys()):
+            return ""
+        return getattr(self._action._play_context, secret) or ""
+
+    def _keywords(self, play_context: PlayContext) -> dict[str, Any]:
         keywords: dict[str, Any] = self._action._task.dump_attrs()
         # The keywords of these names are about the task: how long it may take, and how often it is tried.
-        keywords["timeout"] = self._action._play_context.timeout
+        keywords["timeout"] = play_context.timeout
         keywords.pop("retries", None)
-        if self._action._play_context.password:
-            keywords["password"] = self._action._play_context.password
+        if play_context.password:
+            keywords["password"] = play_context.password
         return keywords
 
     def _plugin_variables(self, kind: str, name: str) -> dict[str, Any]:
         names = C.config.get_plugin_vars(kind, name)
         return {each: self.get(each) for each in names if each in self._variables}
 
-    def _become(self, connection: ConnectionBase, keywords: dict[str, Any]) -> BecomeBase | None:
+    def _become(
+        self, connection: ConnectionBase, play_context: PlayContext, keywords: dict[str, Any]
+    ) -> BecomeBase | None:
         """The become plugin, unless the login user already is whom to become."""
         task = self._action._task
         wanted = self.get("ansible_become")
@@ -113,8 +140,8 @@ class HostVariables:
         become = become_loader.get(method)
         if become is None:
             raise AnsibleError(f"{self.name} has the become method {method!r}, and there is no such plugin")
-        if self._action._play_context.become_pass:
-            keywords = {**keywords, "become_pass": self._action._play_context.become_pass}
+        if play_context.become_pass:
+            keywords = {**keywords, "become_pass": play_context.become_pass}
         become.set_options(task_keys=keywords, var_options=self._plugin_variables("become", become._load_name))
         login = option(connection, "remote_user") or connection.default_user
         if become.get_option("become_user") == login and not C.BECOME_ALLOW_SAME_USER:

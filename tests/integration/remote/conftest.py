@@ -9,7 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +59,6 @@ class Playbooks:
         task: dict[str, Any] | None = None,
         arguments: tuple[str, ...] = (),
         environment: dict[str, str] | None = None,
-        around: Callable[[list[str]], list[str]] = lambda command: command,
         **args: Any,
     ) -> Ways:
         """What each host answered to `commands`. A play that fails gives nothing: see `output`."""
@@ -74,7 +73,7 @@ class Playbooks:
         one = {"ways": given, "run_once": True, **(task or {})}
         playbook.write_text(json.dumps([{"hosts": "all", "gather_facts": False, "tasks": [one], **(play or {})}]))
         done = subprocess.run(
-            around([self._command, "-i", str(inventory), str(playbook), *arguments]),
+            [self._command, "-i", str(inventory), str(playbook), *arguments],
             capture_output=True,
             text=True,
             timeout=180,
