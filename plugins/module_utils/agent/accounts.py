@@ -56,16 +56,10 @@ def for_job(wanted: str | None) -> Account:
         entry = pwd.getpwnam(wanted or DEFAULT_USER)
     except KeyError:
         if wanted is None:
-            raise AgentError(
-                "would_run_as_root",
-                f"the agent is root here, there is no user {DEFAULT_USER!r}, and a job runs as root only when asked to",
-                "set muster_job.user, or run provision.yml to make the user",
-            ) from None
-        raise AgentError("user_unknown", f"there is no user {wanted!r}", "make it, or change muster_job.user") from None
+            message = f"the agent is root here, there is no user {DEFAULT_USER!r}, and a job never runs as root unasked"
+            raise AgentError("would_run_as_root", message) from None
+        raise AgentError("user_unknown", f"there is no user {wanted!r}") from None
     if me.uid != 0 and entry.pw_uid != me.uid:
-        raise AgentError(
-            "user_forbidden",
-            f"the agent runs as {me.name!r} and may not start processes as {wanted!r}",
-            "connect as root (become), or leave out muster_job.user",
-        )
+        message = f"the agent runs as {me.name!r} and may not start processes as {wanted!r}"
+        raise AgentError("user_forbidden", message)
     return Account(entry, switch=entry.pw_uid != me.uid)

@@ -12,6 +12,8 @@ import select
 import signal
 import time
 
+from . import processes
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,8 +54,7 @@ def ask(question: Callable[[], Any], timeout_s: float) -> Any:
 
 def _answer(question: Callable[[], Any], writer: int) -> None:
     # A process that hangs must not keep the locks and sockets of the one that asked.
-    os.closerange(3, writer)
-    os.closerange(writer + 1, os.sysconf("SC_OPEN_MAX"))
+    processes.close_all_but(writer)
     try:
         text = json.dumps({"value": question()})
     except Exception as error:  # handed to the asking process, which decides

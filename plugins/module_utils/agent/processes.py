@@ -148,6 +148,18 @@ def wait_gone(pid: int, ticks: int | None, timeout_s: float) -> bool:
     return not lives(pid, ticks)
 
 
+def close_all_but(*kept: int) -> None:
+    """Close what was inherited, stdin, stdout and stderr apart. (closerange(3) would count to the limit: a
+    milliard.)"""
+    for name in os.listdir("/proc/self/fd"):
+        descriptor = int(name)
+        if descriptor > 2 and descriptor not in kept:
+            try:
+                os.close(descriptor)
+            except OSError:  # the one that listed them
+                continue
+
+
 def prctl(option: int, value: int) -> None:
     """Call prctl(2). Raises OSError."""
     import ctypes

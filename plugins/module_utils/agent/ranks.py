@@ -14,6 +14,7 @@ from .clock import now
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from .accounts import Account
@@ -63,11 +64,12 @@ class Ranks:
     def running(self) -> bool:
         return any(rank["state"] == "running" for rank in self.documents)
 
-    def reap(self, ending: bool) -> list[Document]:
+    def reap(self, ending: Callable[[], bool]) -> list[Document]:
         """Take leave of every child that has ended, and return the ranks among them.
 
-        `ending`: the attempt is being ended, so a rank that ends now was stopped; otherwise what is not exit code 0
-        failed. Orphans of the job end up here too: this process is their subreaper.
+        `ending()`: the attempt is being ended, so a rank that ended was stopped; otherwise what is not exit code 0
+        failed. It is asked after each end: systemd signals the supervisor first, but the ranks right after it.
+        Orphans of the job end up here too: this process is their subreaper.
         """
         ended = []
         by_pid = {rank["pid"]: rank for rank in self.documents if rank["state"] == "running"}
@@ -79,7 +81,7 @@ class Ranks:
             if pid == 0:
                 break
             if pid in by_pid:
-                self._close(by_pid[pid], status, ending)
+                self._close(by_pid[pid], status, ending())
                 ended.append(by_pid[pid])
         return ended
 

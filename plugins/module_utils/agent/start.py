@@ -11,8 +11,8 @@ import os
 import select
 import time
 
-from . import record, spec, units
-from .errors import INTERNAL, REFUSED, AgentError
+from . import processes, record, spec, units
+from .errors import HINTS, INTERNAL, REFUSED, AgentError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 LOOK_AGAIN_S = 0.02
 UNIT_CHECK_S = 5.0
+FORGOTTEN_S = 3600.0  # what a killed start has left in the run directory
 REACHED = ("running", "succeeded", "failed")
 
 
@@ -73,13 +74,15 @@ def supervise(layout: Layout, part: Document, notify: int, unit: str | None) -> 
 def supervise_from_unit(layout: Layout, spec_file: str, fifo: str) -> NoReturn:
     """Be the supervisor that `start` asked systemd for; what it left for us in the run directory is taken away."""
     part = record.read_json(spec_file)
-    notify = os.open(fifo, os.O_WRONLY | os.O_NONBLOCK)  # ENXIO: whoever asked has gone, and so nobody wants this start
-    os.set_blocking(notify, True)
-    os.unlink(spec_file)
-    os.unlink(fifo)
     if part is None:
         raise AgentError("internal", f"no start spec in {spec_file}", "please report this", INTERNAL)
-    supervise(layout, part, notify, units.name(part["job"], part["attempt"]))
+    try:
+        notify = os.open(fifo, os.O_WRONLY | os.O_NONBLOCK)
+        os.set_blocking(notify, True)
+    except OSError:  # whoever asked has gone; the other nodes of the job still count on this one
+        notify = os.open(os.devnull, os.O_WRONLY)
+    _take_away(spec_file, fifo)
+    supervise(layout, part, notify, units.name(layout, part["job"], part["attempt"]))
 
 
 def _from_fork(layout: Layout, part: Document) -> Document:
@@ -90,8 +93,7 @@ def _from_fork(layout: Layout, part: Document) -> Document:
         null = os.open(os.devnull, os.O_RDWR)
         for descriptor in (0, 1, 2):
             os.dup2(null, descriptor)
-        os.closerange(3, writer)
-        os.closerange(writer + 1, os.sysconf("SC_OPEN_MAX"))
+        processes.close_all_but(writer)
         os.chdir("/")
         supervise(layout, part, writer, None)
     os.close(writer)
@@ -99,21 +101,33 @@ def _from_fork(layout: Layout, part: Document) -> Document:
 
 
 def _from_unit(layout: Layout, part: Document) -> Document:
-    unit = units.name(part["job"], part["attempt"])
+    unit = units.name(layout, part["job"], part["attempt"])
     base = os.path.join(layout.run, f"{part['job']}.{part['attempt']}.{os.urandom(4).hex()}")
     spec_file, fifo = base + ".json", base + ".fifo"
+    _take_away(*(entry.path for entry in os.scandir(layout.run) if entry.stat().st_mtime < time.time() - FORGOTTEN_S))
     try:
         os.mkfifo(fifo, 0o600)
         record.write_json(spec_file, part, mode=0o600)
         reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
         words = ["--state-dir", layout.state_dir, "supervise", "--job", part["job"], "--attempt", str(part["attempt"])]
         command = units.agent_command([*words, "--spec", spec_file, "--notify", fifo])
-        units.start(unit, f"Muster job {part['job']}", part["grace_s"], command)
+        try:
+            units.start(unit, f"Muster job {part['job']}", part["grace_s"], command)
+        except AgentError:
+            if units.active(unit):  # another call for the same attempt came first
+                return {"already_there": True}
+            raise
         return _first_answer(reader, unit)
     finally:
-        for path in (spec_file, fifo):
-            if os.path.exists(path):
-                os.unlink(path)
+        _take_away(spec_file, fifo)
+
+
+def _take_away(*paths: str) -> None:
+    for path in paths:
+        try:
+            os.unlink(path)
+        except FileNotFoundError:
+            continue
 
 
 def _first_answer(reader: int, unit: str | None) -> Document:
@@ -139,16 +153,20 @@ def _first_answer(reader: int, unit: str | None) -> Document:
 def _already_there(layout: Layout, part: Document) -> Document:
     """Return the status of the attempt that someone else has started, once its start is over."""
     label = f"attempt {part['attempt']} of job {part['job']}"
+    unit = units.name(layout, part["job"], part["attempt"]) if units.wanted() else None
     while True:
         status = record.look(layout, part["job"], part["attempt"])
+        if status is None and unit and units.active(unit):
+            time.sleep(LOOK_AGAIN_S)
+            continue
         if status is None:
             raise AgentError("refused", f"{label} was refused to another caller just now", "start it again")
         if status["epoch"] > part["epoch"]:
             message = f"{label} runs here with epoch {status['epoch']}; this start is of epoch {part['epoch']}"
-            raise AgentError("stale_epoch", message, "a newer launch has taken over: nothing is to be done")
+            raise AgentError("stale_epoch", message)
         if status["epoch"] < part["epoch"]:
             message = f"{label} is already known here, with epoch {status['epoch']}"
-            raise AgentError("attempt_exists", message, "a new epoch needs a new attempt")
+            raise AgentError("attempt_exists", message)
         if status["state"] != "starting":
             return status
         time.sleep(LOOK_AGAIN_S)
@@ -159,7 +177,7 @@ def _reply(status: Document) -> tuple[Document, int]:
         return {"attempt": status}, 0
     first = status["problems"][0] if status["problems"] else {"code": status["state"], "message": status["reason"]}
     more = f" (and {len(status['problems']) - 1} more problems)" if len(status["problems"]) > 1 else ""
-    error = {"code": first["code"], "message": f"{first['message']}{more}", "hint": ""}
+    error = {"code": first["code"], "message": f"{first['message']}{more}", "hint": HINTS.get(first["code"], "")}
     return {"attempt": status, "error": error}, REFUSED
 
 

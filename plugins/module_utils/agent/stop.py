@@ -56,7 +56,7 @@ def _stop(
         return status
     if epoch is not None and epoch < status["epoch"]:
         message = f"job {job} runs here with epoch {status['epoch']}; this stop is of epoch {epoch}"
-        raise AgentError("stale_epoch", message, "a newer launch has taken over")
+        raise AgentError("stale_epoch", message)
     if grace_s is None:
         grace_s = (record.read_json(record.spec_path(layout, job, attempt)) or {"grace_s": 10})["grace_s"]
     deadline = time.monotonic() + grace_s + KILL_PATIENCE_S

@@ -71,7 +71,7 @@ class Supervisor:
         try:
             account = accounts.for_job(self._spec["user"])
         except AgentError as error:
-            problems.append({"code": error.code, "message": f"{error.message} ({error.hint})"})
+            problems.append({"code": error.code, "message": error.message})
         if account:
             limit = max(5.0, PREFLIGHT_SHARE * self._spec["gate"]["timeout_s"])
             problems += preflight.check(self._spec, account, limit)
@@ -92,7 +92,7 @@ class Supervisor:
         deadline = time.monotonic() + limit if limit is not None else None
         tick = time.monotonic() + TICK_S
         while True:
-            ended = self._ranks.reap(ending=False)
+            ended = self._ranks.reap(self._stop_wanted)
             failed = [rank for rank in ended if rank["state"] == "failed"]
             if failed:
                 self.status["failure"] = self._ranks.failure(failed[0])
@@ -202,7 +202,7 @@ class Supervisor:
 
     def _left(self) -> list[processes.Process]:
         left = self._ranks.left()
-        self._ranks.reap(ending=True)  # afterwards, so that with nothing left every rank has been taken leave of
+        self._ranks.reap(lambda: True)  # afterwards: with nothing left, every rank has been taken leave of
         return left
 
     def _stop_wanted(self) -> bool:

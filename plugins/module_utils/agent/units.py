@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import os
 import sys
+import zlib
 
 from .errors import AgentError
+from .layout import DEFAULT_STATE_DIR
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
-
-    Document = dict[str, Any]
+    from .layout import Layout
 
 # A unit starts with systemd's limits, not with those of a login: GPUs and InfiniBand pin memory, and a rank has many
 # threads.
@@ -36,8 +36,10 @@ def wanted() -> bool:
     return os.geteuid() == 0 and os.path.isdir("/run/systemd/system")
 
 
-def name(job: str, attempt: int) -> str:
-    return f"muster-{job}-{attempt}.service"
+def name(layout: Layout, job: str, attempt: int) -> str:
+    """Return the unit of an attempt; nodes that share a machine have state directories, and so units, of their own."""
+    place = "" if layout.state_dir == DEFAULT_STATE_DIR else f"-{zlib.crc32(layout.state_dir.encode()):08x}"
+    return f"muster-{job}-{attempt}{place}.service"
 
 
 def start(unit: str, description: str, grace_s: float, command: list[str]) -> None:
@@ -51,13 +53,14 @@ def start(unit: str, description: str, grace_s: float, command: list[str]) -> No
 
 
 def active(unit: str) -> bool:
-    return _run(["systemctl", "is-active", "--quiet", unit])[0] == 0
+    """Whether the unit runs or is about to."""
+    return _run(["systemctl", "is-active", unit])[1].strip() in ("active", "activating")
 
 
 def _systemd_run(
     unit: str, description: str, grace_s: float, properties: tuple[str, ...], command: list[str]
 ) -> tuple[int, str]:
-    options = [f"--property={setting}" for setting in (*properties, f"TimeoutStopSec={int(grace_s) + 15}")]
+    options = [f"--property={setting}" for setting in (*properties, f"TimeoutStopSec={int(grace_s) + 5}")]
     head = [
         "systemd-run",
         "--quiet",

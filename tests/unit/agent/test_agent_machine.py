@@ -5,6 +5,7 @@
 """What the agent reads of its machine: interfaces, processes, memory kills, and questions that may never be
 answered."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -64,6 +65,16 @@ def test_a_zombie_is_not_alive() -> None:
     assert processes.read(child.pid) is None
 
 
+@pytest.fixture(params=["pidfd", "without pidfd"])
+def kernel(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(pid: int, flags: int = 0) -> int:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    if request.param != "pidfd":
+        monkeypatch.setattr(os, "pidfd_open", refuse)
+
+
+@pytest.mark.usefixtures("kernel")
 def test_waiting_for_a_process_ends_with_it() -> None:
     with subprocess.Popen(["sleep", "600"]) as child:
         ticks = processes.start_ticks(child.pid)
@@ -73,6 +84,7 @@ def test_waiting_for_a_process_ends_with_it() -> None:
         assert processes.wait_gone(child.pid, ticks, 30)
 
 
+@pytest.mark.usefixtures("kernel")
 def test_a_signal_hits_only_the_process_that_was_meant() -> None:
     with subprocess.Popen(["sleep", "600"]) as child:
         process = processes.read(child.pid)

@@ -268,7 +268,7 @@ print("errors", os.access(here / "errors", os.W_OK), "spec", os.access(here / "s
             pytest.skip("there is a user muster here, who would run it")
         [(code, message)] = _problems(node, node.spec(["true"], user=None))
         assert code == "would_run_as_root"
-        assert "set muster_job.user" in message
+        assert "never runs as root unasked" in message
         spec = node.spec(["id", "-un"], user="root")
         node.start(spec)
         node.ended(spec)
