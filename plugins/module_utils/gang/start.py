@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import secrets
 import threading
+import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
@@ -24,6 +25,7 @@ Dial = Callable[[str], AgentClient]
 """Gives a new client for the agent of a node, by the node's name."""
 
 START_TIMEOUT_S = GATE_TIMEOUT_S + 30.0
+RECALL_PAUSE_S = 0.5
 STARTED = ("running", "succeeded", "failed")
 """States of an attempt that got through the gate; how it then fared is for the follower to tell."""
 UNREACHED = ("unreachable", "host_key", "auth", "setup", "python_missing", "install_failed", "agent_missing")
@@ -101,13 +103,16 @@ def _ask_all(
     reports: dict[str, Report] = {}
     recall: list[threading.Thread] = []
 
+    def call_off(absent: str) -> None:
+        """Tell those that wait at the gate to go home; one that has not got there yet is told again."""
+        while waiting := [name for name in requests if name not in reports]:
+            stop_gang(dial, waiting, job.id, number, epoch, f"{absent} does not take part")
+            time.sleep(RECALL_PAUSE_S)
+
     def heard(call: Call[Report]) -> None:
-        """At the first node that cannot take part, tell those that wait for it at the gate to go home."""
         reports[call.name] = one = call.get()
         if one.code in UNREACHED and not recall:
-            waiting = [name for name in requests if name not in reports]
-            why = f"{call.name} does not take part"
-            recall.append(threading.Thread(target=stop_gang, args=(dial, waiting, job.id, number, epoch, why)))
+            recall.append(threading.Thread(target=call_off, args=(call.name,)))
             recall[0].start()
 
     fan_out({name: _starter(clients[name], request) for name, request in requests.items()}, heard)
