@@ -4,7 +4,8 @@
 
 """Installs the pip whose wheel lies beside this file, as `get_pip_25_2.py` installs pip 25.2.
 
-ansible-test keeps pip's own installer under that name and looks there before it downloads it; .ci/sanity puts this one there.
+ansible-test keeps pip's own installer under that name and looks there before it downloads it; there
+.ci/sanity puts this one.
 """
 
 import sys
