@@ -149,8 +149,10 @@ def wait_gone(pid: int, ticks: int | None, timeout_s: float) -> bool:
 
 
 def close_all_but(*kept: int) -> None:
-    """Close what was inherited, stdin, stdout and stderr apart. (closerange(3) would count to the limit: a
-    milliard.)"""
+    """Close what was inherited, stdin, stdout and stderr apart.
+
+    Not by os.closerange: Python 3.9 counts up to the limit, which is a billion in some containers.
+    """
     for name in os.listdir("/proc/self/fd"):
         descriptor = int(name)
         if descriptor > 2 and descriptor not in kept:
