@@ -32,7 +32,10 @@ venv: .venv/test.stamp  ## make .venv with everything that the tests need
 demo: .venv/runtime.stamp  ## train on three pretended nodes of this machine (JOB=examples/allreduce.yml)
 	@export MUSTER_STORE='$(STORE)'; \
 	ansible-playbook playbooks/launch.yml --inventory inventories/local --extra-vars '@$(JOB)'; code=$$?; \
-	echo; muster status; muster jobs; exit $$code
+	echo; muster status; echo; muster jobs; \
+	if [ $$code = 0 ]; then \
+	  echo; muster logs "$$(muster jobs --json | python -c 'import json, sys; print(json.load(sys.stdin)[-1]["id"])')"; \
+	fi; exit $$code
 
 test: .venv/test.stamp  ## run all tests (as root on Debian also those on real nodes)
 	tests/lab/install.sh
