@@ -71,17 +71,18 @@ from ansible.template import Templar
 from ..plugin_utils.contact import OURS, proves_contact
 
 try:
-    # Each task runs in a process forked from this one, and need not import again what is imported here (0.4 s).
-    from ..module_utils import gang  # noqa: F401
+    from ..module_utils import gang
     from ..module_utils.agent import package
     from ..module_utils.cluster import open_cluster
     from ..module_utils.door.call import actor
     from ..module_utils.model import MusterError
     from ..module_utils.remote import preload
-    from ..plugin_utils import documents, fleet_action, state_action, state_reader  # noqa: F401
+    from ..plugin_utils import documents, fleet_action, state_action, state_reader
     from ..plugin_utils.run_record import RunRecord
     from ..plugin_utils.run_summary import summary
 
+    # Each task runs in a process forked from this one, and need not import again what is imported here (0.4 s).
+    PRELOADED = (documents, fleet_action, gang, state_action, state_reader)
     MISSING: ImportError | None = None
 except ImportError as error:
     MISSING = error

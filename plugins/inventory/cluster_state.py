@@ -51,10 +51,7 @@ options:
 """
 
 EXAMPLES = r"""
-# cluster_state.yml: everything that the default store knows
-plugin: muster.training.cluster_state
-
-# gpu_cluster_state.yml: nodes with GPUs, grouped by status and by rack
+# training_cluster_state.yml. Only the first line is needed: then it has all nodes of the default store in all groups.
 plugin: muster.training.cluster_state
 store: /srv/muster/state
 where:

@@ -20,7 +20,7 @@ extends_documentation_fragment:
   - muster.training.store.plugin
 notes:
   - Like all lookups it runs on the control node.
-  - Ansible's C(query) always gives a list. Its C(lookup) gives the thing itself where one is found, and joins strings by
+  - C(query) always gives a list. C(lookup) gives the thing itself where one is found, and joins strings by
     commas where several are.
   - A store that does not exist yet is empty, and so is the answer.
   - Values that looked secret were never stored.
@@ -67,7 +67,10 @@ EXAMPLES = r"""
 
 - name: Refuse to reboot a node that is in use
   ansible.builtin.assert:
-    that: query('muster.training.cluster_state', 'leases', where={'node': inventory_hostname}) | length == 0
+    that: query('muster.training.cluster_state', 'leases', where=held) | length == 0
+  vars:
+    held:
+      node: "{{ inventory_hostname }}"
 """
 
 RETURN = r"""

@@ -36,14 +36,12 @@ def _ansible_variables(target: Target) -> dict[str, Any]:
         variables["ansible_become_user"] = target.become_user
     if target.transport == "local":
         return variables | {"ansible_connection": "local"}
-    arguments = _ssh_arguments(target)
+    arguments, timeout_s = _ssh_arguments(target), target.connect_timeout_s
     return variables | {
         "ansible_host": target.dialed,
         "ansible_port": target.port,
         "ansible_user": target.user,
-        "ansible_timeout": int(timeout_s)
-        if (timeout_s := target.connect_timeout_s) != Target.connect_timeout_s
-        else None,
+        "ansible_timeout": None if timeout_s == Target.connect_timeout_s else int(timeout_s),
         "ansible_ssh_private_key_file": target.key_files[0] if target.key_files else None,
         "ansible_ssh_common_args": shlex.join(arguments) if arguments else None,
     }

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..module_utils.cluster import Cluster
+from ..module_utils.model import iso, utc_now
 
 Document = Mapping[str, Any]
 
@@ -27,18 +28,21 @@ class RunRecord:
         """Nodes that could not be reached in this run, and why."""
         self.jobs: list[str] = []
         """Ids of the jobs that the run touched, in order."""
-        self._allocated: set[str] = set()
-        self._pending: dict[str, str | None] = {}
+        self._mine: dict[str, int] = {}
+        self._reached: dict[str, str] = {}
+        self._missed: dict[str, str] = {}
 
     def reached(self, name: str) -> None:
         """A task ran on this host."""
-        self._pending[name] = None
+        self._reached[name] = iso(utc_now())
+        self._missed.pop(name, None)
         self.unreachable.pop(name, None)
 
     def missed(self, name: str, why: str) -> None:
         """This host could not be reached."""
         sentence = " ".join(why.removeprefix("Task failed: ").split())[:REASON_SHOWN]
-        self._pending[name] = self.unreachable[name] = sentence
+        self._missed[name] = self.unreachable[name] = sentence
+        self._reached.pop(name, None)
 
     def saw(self, action: str, state: str, result: Document) -> None:
         """A task of ours has ended: ``action`` without its collection, its option ``state``, and what it said."""
@@ -48,20 +52,17 @@ class RunRecord:
         job = result.get("job")
         jobs = [str(one["id"]) for one in ([job] if job else result.get("jobs") or [])]
         self.jobs += [identity for identity in jobs if identity not in self.jobs]
-        if (action, state) == ("allocation", "present"):
-            self._allocated.update(jobs)
+        if (action, state) in (("allocation", "present"), ("gang", "started")) and job:
+            self._mine[str(job["id"])] = int(job["attempts"][-1]["epoch"])
 
     def write_contacts(self) -> None:
         """Note who was reached and who was not: at most one transaction, and one write of the liveness beside it."""
-        pending, self._pending = self._pending, {}
-        known = self.cluster.nodes() if pending else {}
-        mine = {name: why for name, why in pending.items() if name in known}
-        if mine:
+        reached, self._reached = self._reached, {}
+        missed, self._missed = self._missed, {}
+        known = self.cluster.nodes() if reached or missed else {}
+        if known.keys() & (reached.keys() | missed.keys()):
             self.touched = True
-            self.cluster.contacted(
-                [name for name, why in mine.items() if why is None],
-                {name: why for name, why in mine.items() if why is not None},
-            )
+            self.cluster.contacted(reached, missed)
 
     def settle(self, *, orderly: bool, release_command: Callable[[str], str]) -> list[str]:
         """Release what this run allocated and did not come to start, and say what it leaves running.
@@ -69,20 +70,19 @@ class RunRecord:
         A run that ends in order may leave both on purpose: an allocation for the next playbook, or a job that nobody
         was to wait for.
         """
-        if orderly or not self._allocated or self.cluster.dry_run:
+        if orderly or not self._mine or self.cluster.dry_run:
             return []
-        return [
-            self._settled(row, release_command)
-            for row in self.cluster.view().jobs
-            if row["id"] in self._allocated and row["state"] in ("ALLOCATED", "STARTING", "RUNNING")
-        ]
-
-    def _settled(self, row: Document, release_command: Callable[[str], str]) -> str:
-        title, nodes, state = f"{row['name']} ({row['id']})", ", ".join(row["leased"]), row["state"]
-        if state == "ALLOCATED":
-            self.cluster.release(row["id"], cleared=row["leased"], reason="the play ended before the job was started")
-            return f"job {title} was not started: it is canceled and {nodes} released"
-        return (
-            f"job {title} is {state} on {nodes} and nobody waits for it any more. "
-            f"To end it and release its nodes: {release_command(row['id'])}"
-        )
+        said = []
+        for row in self.cluster.view().jobs:
+            title, nodes, state = f"{row['name']} ({row['id']})", ", ".join(row["leased"]), row["state"]
+            if row["id"] in self._mine and state == "ALLOCATED":
+                reason = "the play ended before the job was started"
+                state = self.cluster.cancel(row["id"], reason=reason, epoch=self._mine[row["id"]]).state
+                if state == "CANCELED":
+                    said.append(f"job {title} was not started: it is canceled and {nodes} released")
+            if row["id"] in self._mine and state in ("STARTING", "RUNNING"):
+                said.append(
+                    f"job {title} is {state} on {nodes} and nobody waits for it any more. "
+                    f"To end it and release its nodes: {release_command(row['id'])}"
+                )
+        return said

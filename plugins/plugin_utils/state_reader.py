@@ -16,13 +16,13 @@ Mark = frozenset[tuple[str, int, int, int]]
 """The files of a store: name, inode, size, time of the last change in ns. Any transaction changes it."""
 
 SETTLED_NS = 1_000_000_000
-"""Two writes within a step of the file system's clock (a second, for some) look alike: a younger mark proves nothing."""
+"""Two writes within a step of a file system's clock (some take a second) look alike: a younger mark proves nothing."""
 
 _kept: dict[Path, tuple[Mark, View]] = {}
 
 
 def current_view(location: str | None) -> View:
-    """The view of the store at ``location``: the object of the last call while nothing has changed. Do not change it."""
+    """The view of that store: the object of the last call while nothing has changed there. Do not change it."""
     cluster = open_cluster(location, actor="reader")
     if not isinstance(cluster.store, DirectoryStore):
         return cluster.view()

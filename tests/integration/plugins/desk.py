@@ -74,9 +74,10 @@ class Desk:
         return open_cluster(str(location or self.store), actor="test")
 
     def add_nodes(self, *names: str, location: Path | None = None) -> None:
-        """Nodes with one slot each."""
+        """Nodes with one slot each, whose contacts so far are forgotten."""
         facts = [NodeFacts(name=name, address="127.0.0.1", slots=1) for name in names]
         self.cluster(location).sync_nodes(facts)
+        ((location or self.store) / "liveness.json").unlink(missing_ok=True)
 
     def start(self, *words: str) -> subprocess.Popen[str]:
         """A command of Ansible's, begun."""

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.muster.training.plugins.module_utils.cluster import Cluster, open_cluster
-from ansible_collections.muster.training.plugins.module_utils.model import Job, JobSpec
+from ansible_collections.muster.training.plugins.module_utils.model import Job, JobSpec, iso, utc_now
 from ansible_collections.muster.training.plugins.plugin_utils.run_record import RunRecord
 
 Specs = Callable[..., JobSpec]
@@ -42,14 +42,14 @@ def allocated(cluster: Cluster, record: RunRecord, spec: JobSpec) -> Job:
 
 
 def test_who_was_reached_and_who_was_not_is_one_transaction(cluster: Cluster, record: RunRecord) -> None:
+    before, transactions = nodes(cluster), cluster.store.transactions
     record.reached("n1")
     record.reached("n2")
     record.missed("n3", "Task failed: Failed to connect:\n  no route")
-    before = cluster.store.transactions
     record.write_contacts()
-    assert cluster.store.transactions - before == 1
+    assert cluster.store.transactions - transactions == 1
     rows = nodes(cluster)
-    assert [rows[name]["last_seen"] is not None for name in ("n1", "n2", "n3")] == [True, True, False]
+    assert [rows[name]["last_seen"] > before[name]["last_seen"] for name in ("n1", "n2", "n3")] == [True, True, False]
     assert rows["n3"]["status"] == "unreachable"
     assert rows["n3"]["reachability"]["reason"] == "Failed to connect: no route"
 
@@ -60,6 +60,15 @@ def test_contacts_that_change_nothing_but_the_time_are_no_transaction(cluster: C
     record.write_contacts()
     record.write_contacts()
     assert cluster.store.transactions == before
+
+
+def test_a_contact_counts_from_when_it_was_and_not_from_when_it_was_written(
+    cluster: Cluster, record: RunRecord
+) -> None:
+    record.reached("n1")
+    between = iso(utc_now())
+    record.write_contacts()
+    assert nodes(cluster)["n1"]["last_seen"] <= between
 
 
 def test_the_last_contact_with_a_node_counts(cluster: Cluster, record: RunRecord) -> None:
@@ -108,6 +117,18 @@ def test_a_run_that_dies_gives_back_what_it_had_not_started(cluster: Cluster, re
     assert said == [f"job ring ({job.id}) was not started: it is canceled and {held} released"]
     assert cluster.leases() == []
     assert cluster.job(job.id).state == "CANCELED"
+
+
+def test_a_job_that_is_being_started_at_that_moment_is_left_alone(
+    cluster: Cluster, record: RunRecord, spec: Specs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = allocated(cluster, record, spec())
+    a_moment_ago = cluster.view()
+    cluster.starting(job.id, job.attempts[-1].epoch)
+    monkeypatch.setattr(cluster, "view", lambda: a_moment_ago)
+    (said,) = record.settle(orderly=False, release_command=release_command)
+    assert "is STARTING on" in said
+    assert len(cluster.leases()) == 1
 
 
 @pytest.mark.parametrize("state", ["STARTING", "RUNNING"])

@@ -46,8 +46,8 @@ def test_numbers_may_be_text_but_truth_and_nothing_are_only_themselves(cluster: 
     assert names(matching(nodes, {"slots": "2"})) == ["n1"]
     assert names(matching(nodes, {"reachability.ok": True})) == ["g1", "n1", "n2", "n3"]
     assert matching(nodes, {"reachability.ok": "True"}) == []
-    assert names(matching(nodes, {"last_seen": None})) == ["g1", "n1", "n2", "n3"]
-    assert matching(nodes, {"last_seen": "None"}) == []
+    assert names(matching(nodes, {"interface": None})) == ["g1", "n1", "n2", "n3"]
+    assert matching(nodes, {"interface": "None"}) == []
 
 
 def test_a_path_goes_through_mappings_by_key_and_through_lists_by_index(cluster: Cluster) -> None:
