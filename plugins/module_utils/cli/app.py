@@ -134,7 +134,10 @@ def logs(
     found = view.job(reference)
     wanted = job_logs.sources(view, found, rank)
     if follow:
-        troubles = job_logs.follow(found, wanted, lines, rank is None, lambda data: typer.echo(data, nl=False))
+        try:
+            troubles = job_logs.follow(found, wanted, lines, rank is None, lambda data: typer.echo(data, nl=False))
+        except KeyboardInterrupt:
+            raise typer.Exit(130) from None
     else:
         documents, troubles = job_logs.fetch(found, wanted, lines)
         _show_logs(documents, rank is None, as_json)

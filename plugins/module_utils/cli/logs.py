@@ -124,10 +124,14 @@ def _on_each(
     for source in wanted:
         if source.connection is None:
             troubles[source.node] = f"{source.node} is not in the state any more"
-        else:
+            continue
+        try:
             target = Target.from_document(source.connection)
-            client = client_for(target, transport_to(target, dialer), version, package.build)
-            calls[source.node] = partial(_asked, source, client, ask)
+        except InvalidInput as error:
+            troubles[source.node] = f"{source.node}: {error}"
+            continue
+        client = client_for(target, transport_to(target, dialer), version, package.build)
+        calls[source.node] = partial(_asked, source, client, ask)
 
     def heard(outcome: Outcome[AgentReply]) -> None:
         error = outcome.get().error

@@ -36,9 +36,9 @@ def show(*parts: RenderableType) -> None:
         return
     console = Console(width=WHOLE_LINES, no_color=True, highlight=False, force_terminal=False)
     for part in parts:
-        if isinstance(part, Table):
+        if isinstance(part, Table) and part.box is not None:
             part.box = None
-            part.pad_edge = False
+            part.padding = (0, 2, 0, 0)
         with console.capture() as capture:
             console.print(part)
         typer.echo("\n".join(line.rstrip() for line in capture.get().splitlines()))

@@ -100,7 +100,7 @@ def jobs_table(jobs: Sequence[Document], now: datetime) -> Table:
 
 def table_of(*headings: str) -> Table:
     """An empty table in the house's looks; what does not fit a terminal is folded, never cut off."""
-    table = Table(box=box.SIMPLE_HEAD, header_style="dim", pad_edge=False, show_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, header_style="dim", pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
     for heading in headings:
         table.add_column(heading, overflow="fold", no_wrap=heading not in FOLDED, min_width=min(len(heading), 6))
     return table
