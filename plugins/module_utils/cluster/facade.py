@@ -38,6 +38,10 @@ class Cluster:
         """Everything at one point in time, without a lock."""
         return View(self.store.read(), self.store.contacts())
 
+    def lineage(self) -> str:
+        """Which cluster's state this is; epochs are compared within one lineage only."""
+        return self.store.read().lineage
+
     def job(self, reference: str) -> Job:
         """The job with this id, or the latest of this name; :class:`NotFound` if there is none."""
         return jobs.find(self.store.read(), reference)

@@ -96,7 +96,9 @@ def allocate(draft: Draft, job: Job, *, within: Collection[str] | None, now: dat
     titles = {lease.job: _title(draft, lease.job) for lease in leases}
     placements = place(job.spec, capacities(offered, leases, titles))
     epoch = draft.next_epoch()
-    port = choose_port(epoch, {lease.port for lease in leases if lease.port is not None})
+    # Clusters that share a machine (two demos, say) begin at different ports.
+    turn = epoch + int(draft.lineage, 16)
+    port = choose_port(turn, {lease.port for lease in leases if lease.port is not None})
     plan = rank_plan(placements, {name: node.address for name, node in nodes.items()}, port)
     attempt = Attempt(number=len(job.attempts) + 1, epoch=epoch, plan=plan.to_document(), allocated_at=iso(now))
     for part in plan.nodes:

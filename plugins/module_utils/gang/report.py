@@ -64,8 +64,14 @@ def refusal(reports: Iterable[Report]) -> str:
             codes[problem["message"]] = problem["code"]
         if one.status is None and one.error:
             where[one.error].append("")
-    causes = [message for message in where if not codes.get(message, "").startswith("gate_")] or list(where)
+    causes = [message for message in where if not _consequence(codes.get(message, ""))] or list(where)
     return "; ".join(_placed(message, where[message]) for message in causes)
+
+
+def refusal_codes(reports: Iterable[Report]) -> set[str]:
+    """The kinds of problems that :func:`refusal` tells of, but for those that follow from others."""
+    codes = {str(problem["code"]) for one in reports for problem in (one.status or {}).get("problems", [])}
+    return {code for code in codes if not _consequence(code)} or codes
 
 
 def outcome(reports: Sequence[Report], aborted: str = "") -> Outcome:
@@ -113,6 +119,11 @@ def _first_failure(failure: Mapping[str, Any]) -> str:
     if str(failure["reason"]).startswith("time limit"):
         return f"the {failure['reason']}"
     return f"rank {failure['rank']} on {failure['node']} failed first: {failure['reason']}"
+
+
+def _consequence(code: str) -> bool:
+    """Whether a node has this problem only because another one did not come."""
+    return code.startswith("gate_") or code == "canceled"
 
 
 def _placed(message: str, nodes: list[str]) -> str:

@@ -18,7 +18,7 @@ from ..remote import AgentClient, fan_out
 from ..remote.fan_out import Outcome as Call
 from ..scheduling import RankPlan, start_requests
 from ..scheduling.plan import GATE_TIMEOUT_S
-from .report import Report, doubts, refusal, report
+from .report import Report, doubts, refusal, refusal_codes, report
 from .stop import stop_gang
 
 Dial = Callable[[str], AgentClient]
@@ -26,6 +26,8 @@ Dial = Callable[[str], AgentClient]
 
 START_TIMEOUT_S = GATE_TIMEOUT_S + 30.0
 RECALL_PAUSE_S = 0.5
+PORTS_TRIED = 5
+"""How often a launch is tried on another port, when rank 0's node says that it is taken by a program of somebody else."""
 STARTED = ("running", "succeeded", "failed")
 """States of an attempt that got through the gate; how it then fared is for the follower to tell."""
 UNREACHED = ("unreachable", "host_key", "auth", "setup", "python_missing", "install_failed", "agent_missing")
@@ -59,7 +61,7 @@ def start_gang(
     """Start the ranks of an ALLOCATED ``job`` on its nodes, and return when all of them run.
 
     A node that does not answer is marked unreachable and the job is placed anew without it, as long as enough nodes
-    remain. Raises :class:`NotStarted` if nodes refuse (nothing was started, no lease stays), and what
+    remain; a port that another program has taken is replaced by another. Raises :class:`NotStarted` if nodes refuse (nothing was started, no lease stays), and what
     :meth:`Cluster.allocate` raises if too few remain.
 
     :param env: the job's own variables as the user gave them, since the state does not keep secrets.
@@ -67,6 +69,7 @@ def start_gang(
     """
     spec = _with_secrets(job.spec, env)
     left_out: dict[str, str] = {}
+    ports_left = PORTS_TRIED
     while True:
         plan, attempt = _planned(job)
         reports, commands = _ask_all(cluster, dial, job, spec, plan)
@@ -77,7 +80,8 @@ def start_gang(
         absent = {name: one.error for name, one in reports.items() if one.code in UNREACHED}
         _take_back(cluster, dial, job, attempt, reports)
         cluster.contacted([name for name in reports if name not in absent], absent)
-        if not absent:
+        port_taken = all(code == "port_taken" for code in refusal_codes(reports.values()))
+        if not absent and not (port_taken and (ports_left := ports_left - 1)):
             raise NotStarted(f"job {job.name} was not started: {refusal(reports.values())}")
         left_out |= absent
         for name, why in absent.items():
@@ -96,7 +100,14 @@ def _ask_all(
     _plan, epoch = _planned(job)
     number = len(job.attempts)
     requests = start_requests(
-        plan, spec, cluster.nodes(), job=job.id, attempt=number, epoch=epoch, token=secrets.token_hex(16)
+        plan,
+        spec,
+        cluster.nodes(),
+        job=job.id,
+        attempt=number,
+        epoch=epoch,
+        lineage=cluster.lineage(),
+        token=secrets.token_hex(16),
     )
     cluster.starting(job.id, epoch)
     clients = {name: dial(name) for name in requests}
@@ -106,12 +117,12 @@ def _ask_all(
     def call_off(absent: str) -> None:
         """Tell those that wait at the gate to go home; one that has not got there yet is told again."""
         while waiting := [name for name in requests if name not in reports]:
-            stop_gang(dial, waiting, job.id, number, epoch, f"{absent} does not take part")
-            time.sleep(RECALL_PAUSE_S)
+            time.sleep(RECALL_PAUSE_S)  # most often the gate has told them by then
+            stop_gang(dial, [n for n in waiting if n not in reports], job.id, number, epoch, f"{absent} refused")
 
     def heard(call: Call[Report]) -> None:
         reports[call.name] = one = call.get()
-        if one.code in UNREACHED and not recall:
+        if one.code and not recall:
             recall.append(threading.Thread(target=call_off, args=(call.name,)))
             recall[0].start()
 

@@ -13,9 +13,9 @@ PORTS = range(20000, 30000)
 """Below Linux's default ephemeral range (32768 to 60999, ip(7)), so that no outgoing connection takes one."""
 
 
-def choose_port(epoch: int, taken: Collection[int]) -> int:
-    """A port that nobody leases. It walks with ``epoch``, so that a port is not used again right after its release."""
-    start = epoch % len(PORTS)
+def choose_port(turn: int, taken: Collection[int]) -> int:
+    """A port that nobody leases. Give the next ``turn`` each time: a port is not used again right after its release."""
+    start = turn % len(PORTS)
     for step in range(len(PORTS)):
         port = PORTS[(start + step) % len(PORTS)]
         if port not in taken:

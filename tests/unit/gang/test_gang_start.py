@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 from muster.gang import NotStarted, start_gang
 from muster.model import SECRET, InvalidInput, NoCapacity
@@ -75,3 +77,12 @@ def test_a_secret_that_the_state_does_not_keep_must_be_given_again(cluster, node
     with pytest.raises(InvalidInput, match="API_TOKEN"):
         start_gang(cluster, nodes.dial, cluster.job(job.id))
     assert start_gang(cluster, nodes.dial, job, env={"API_TOKEN": "x"}).job.state == "RUNNING"
+
+
+def test_a_port_that_somebody_else_has_taken_is_replaced_by_another(cluster, nodes):
+    job, plan = cluster.allocate(spec())
+    with socket.create_server(("127.0.0.1", plan.master_port)):
+        started = start_gang(cluster, nodes.dial, job)
+    assert started.plan.master_port != plan.master_port
+    assert [row["state"] for row in cluster.view().jobs] == ["RUNNING"]
+    assert processes_of(job) == [], "nothing of the first try is left"
