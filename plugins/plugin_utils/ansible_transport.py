@@ -15,10 +15,14 @@ from typing import Any
 
 from ansible.errors import AnsibleAuthenticationFailure, AnsibleConnectionFailure, AnsibleError
 from ansible.plugins.connection import ConnectionBase
+from ansible.utils.display import Display
 
 from ..module_utils.remote import Reply, Transport
 
+_display = Display()
+
 SHOWN = 500
+"""How many characters of Ansible's own error are shown."""
 _ESCALATED = re.compile(rb"\A\s*BECOME-SUCCESS-\w+\r?\n")
 
 
@@ -118,6 +122,7 @@ class PlainThenAnsible:
         reply = self._transport.run(command, stdin, timeout_s, on_stdout)
         if self._ansible is None or reply.failure not in ("auth", "host_key", "setup"):
             return reply
+        _display.vvv(f"Fabric does not get in, so Ansible's ssh is tried: {reply.error}", host=self.name)
         other = self._ansible()
         second = other.run(command, stdin, timeout_s, on_stdout)
         if second.error is not None:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -87,6 +88,9 @@ def _field(name: str, value: str) -> dict[str, Any] | None:
         return {"identities_only": lowered == "yes"}
     if name == "proxyjump":
         return {"jump": value}
+    if name == "proxycommand":
+        jump = _jump_of(value)
+        return {"jump": jump} if jump else None
     if name == "user":
         return {"user": value}
     if name == "port" and value.isdecimal():
@@ -98,6 +102,18 @@ def _field(name: str, value: str) -> dict[str, Any] | None:
     if name == "stricthostkeychecking" and lowered in ("yes", "ask", "accept-new", "no", "off"):
         return {"host_key_checking": {"ask": "yes", "off": "no"}.get(lowered, lowered)}
     return None
+
+
+def _jump_of(command: str) -> str | None:
+    """The jump host of the usual ``ssh -W %h:%p -q user@bastion``; None for any other ProxyCommand."""
+    words = [word for word in shlex.split(command) if word != "-q"]
+    if words[:1] != ["ssh"] or "-W" not in words[1:-1]:
+        return None
+    place = words.index("-W")
+    if words[place + 1] not in ("%h:%p", "[%h]:%p"):
+        return None
+    rest = words[1:place] + words[place + 2 :]
+    return rest[0] if len(rest) == 1 and not rest[0].startswith("-") else None
 
 
 def _path(value: str) -> str:

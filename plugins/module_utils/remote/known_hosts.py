@@ -9,6 +9,7 @@ import base64
 import binascii
 import hashlib
 import hmac
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -72,6 +73,14 @@ class KnownHosts:
         if any(key.blob == blob for key in trusted):
             return "known"
         return "changed" if any(key.kind == kind for key in trusted) else "unknown"
+
+    def remember(self, path: str, name: str, kind: str, blob: bytes) -> None:
+        """Trust a key from now on, and write it down in the file at ``path``."""
+        line = f"{name} {kind} {base64.b64encode(blob).decode()}\n"
+        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+        with open(path, "a", encoding="utf-8") as file:
+            file.write(line)
+        self._add(line)
 
     def _add(self, line: str) -> None:
         words = line.split()

@@ -152,6 +152,7 @@ def test_arguments_of_ssh_become_fields_where_they_are_known_and_ansibles_busine
     known = {
         "jump": ("-J ops@bastion", {"jump": "ops@bastion"}),
         "jump_option": ("-o ProxyJump=bastion:2222", {"jump": "bastion:2222"}),
+        "jump_idiom": ("-o ProxyCommand='ssh -W %h:%p -q ops@bastion'", {"jump": "ops@bastion"}),
         "config": ("-F fleet.conf", {"ssh_config": str(tmp_path / "fleet.conf")}),
         "no_matter": ("-C -q -oControlMaster=auto -o 'ControlPath /x/%C' -o LogLevel=ERROR -o BatchMode=yes", {}),
         "strict": ("-o StrictHostKeyChecking=accept-new", {"host_key_checking": "accept-new"}),
@@ -160,7 +161,8 @@ def test_arguments_of_ssh_become_fields_where_they_are_known_and_ansibles_busine
     }
     hosts: Hosts = {name: {**base, "ansible_ssh_common_args": words} for name, (words, _) in known.items()}
     unknown = {
-        "proxy": {"ansible_ssh_common_args": "-o ProxyCommand='ssh -W %h:%p bastion'"},
+        "proxy": {"ansible_ssh_common_args": "-o ProxyCommand='nc -X connect -x proxy:3128 %h %p'"},
+        "proxy_port": {"ansible_ssh_common_args": "-o ProxyCommand='ssh -p 2222 -W %h:%p bastion'"},
         "tunnel": {"ansible_ssh_extra_args": "-L 8080:localhost:80"},
         "binary": {"ansible_ssh_executable": "/opt/wrapper"},
         "password": {"ansible_password": "a secret"},
