@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
@@ -28,7 +29,7 @@ COMMANDS = (
 
 
 def main() -> None:
-    console = Console(record=True, width=WIDTH, file=open(os.devnull, "w"), force_terminal=True)
+    console = Console(record=True, width=WIDTH, file=io.StringIO(), force_terminal=True)
     with tempfile.TemporaryDirectory() as directory:
         environment = os.environ | {
             "ANSIBLE_FORCE_COLOR": "1",
@@ -40,7 +41,9 @@ def main() -> None:
         }
         for command in COMMANDS:
             console.print(Text.assemble(("$ ", "bold green"), (" ".join(command), "bold")))
-            done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+            done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+            if done.returncode:
+                sys.exit(f"{' '.join(command)} failed:\n{done.stdout}{done.stderr}")
             console.print(Text.from_ansi(done.stdout.strip("\n") + "\n"))
     console.save_svg(str(ROOT / "docs" / "run.svg"), title="muster")
 
