@@ -38,6 +38,7 @@ notes:
   - Runs on the control node, as the user who runs Ansible, whatever host the task is for and whatever C(become) says.
   - "Only with C(delegate_to) a host whose connection is not C(local) does it run there, with the store of that host;
     then the requirements must be met on that host."
+  - In a play of many hosts the task is done for each of them, like any other. Set C(run_once).
 requirements:
   - pydantic >= 2.7
   - tinydb >= 4.8

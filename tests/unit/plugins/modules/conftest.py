@@ -48,8 +48,8 @@ def run_module(capsys: pytest.CaptureFixture[str], location: str) -> Run:
 
 @pytest.fixture
 def content(location: str) -> Callable[[], dict[str, bytes]]:
-    """Reads the whole store, byte for byte; empty if there is none."""
-    return lambda: {path.name: path.read_bytes() for path in sorted(Path(location).glob("*.json"))}
+    """Reads the state, byte for byte; empty if there is none. When nodes were last seen is no part of it."""
+    return lambda: {path.name: path.read_bytes() for path in sorted(Path(location).glob("state.json"))}
 
 
 def _assert_documented(result: Mapping[str, Any], documented: Mapping[str, Any], where: str) -> None:
