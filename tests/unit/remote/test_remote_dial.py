@@ -349,3 +349,14 @@ def test_a_node_that_its_jump_host_cannot_reach_is_named(sshd: Sshd, dialer: Dia
 def test_a_greeting_of_the_shell_comes_before_the_output(sshd: Sshd, dialer: Dialer) -> None:
     reply = ask(dialer, sshd.fields(key_files=(str(sshd.noisy_key),)))
     assert reply.stdout == b"Welcome to the cluster!\nhere\n"
+
+
+def test_threads_do_not_see_each_others_half_made_connections(dialer: Dialer) -> None:
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)  # a thread may be interrupted anywhere
+    try:
+        target = Target(name="n1", user="ops", ssh_config="none")
+        outcomes = fan_out({str(n): lambda: [dialer.host_of(target) for _ in range(50)] for n in range(16)})
+    finally:
+        sys.setswitchinterval(before)
+    assert [outcome.error for outcome in outcomes.values() if outcome.error] == []
