@@ -11,21 +11,17 @@ from typing import Any
 from ansible.errors import AnsibleError
 from ansible.module_utils.basic import missing_required_lib
 from ansible.plugins.action import ActionBase
-from ansible.utils.display import Display
-
-from .store_option import store_option
 
 try:
     from ..module_utils.agent.package import AgentBuildError, build, version
     from ..module_utils.door.call import Call, answered, plain
     from ..module_utils.remote import AgentClient, Dialer, Target, client_for, transport_to
     from .connections import Access, Connections
+    from .task_call import task_call
 
     MISSING: ImportError | None = None
 except ImportError as error:
     MISSING = error
-
-_display = Display()
 
 
 class Fleet:
@@ -100,14 +96,7 @@ class FleetAction(ActionBase):
         super().run(tmp, task_vars)
         if MISSING is not None:
             return {"failed": True, "msg": missing_required_lib(str(MISSING.name))}
-        _result, parameters = self.validate_argument_spec(**self.interface)
-        call = Call(
-            params=plain(parameters | {"store": store_option(self._task.args, task_vars, self._templar)}),
-            check_mode=self._task.check_mode,
-            diff=self._task.diff,
-            warn=_display.warning,
-            say=_display.display,
-        )
+        call = task_call(self, self.interface, task_vars)
         try:
             self.fleet = Fleet(self, task_vars, may_install=not call.check_mode)
         except AgentBuildError as error:

@@ -11,14 +11,10 @@ from typing import Any
 
 from ansible.module_utils.basic import missing_required_lib
 from ansible.plugins.action import ActionBase
-from ansible.utils.display import Display
-
-from .store_option import store_option
 
 with suppress(ImportError):  # MISSING of the module, below, says what is missing
-    from ..module_utils.door.call import Call, answered, plain
-
-_display = Display()
+    from ..module_utils.door.call import answered
+    from .task_call import task_call
 
 
 class StateAction(ActionBase):
@@ -42,17 +38,5 @@ class StateAction(ActionBase):
             return self._execute_module(task_vars=task_vars)
         if self.module.MISSING is not None:
             return {"failed": True, "msg": missing_required_lib(self.module.MISSING.name)}
-        call = Call(
-            params=plain(self._parameters(task_vars)),
-            check_mode=self._task.check_mode,
-            diff=self._task.diff,
-            warn=_display.warning,
-            say=_display.display,
-        )
-        return answered(self.module.answer, call)
-
-    def _parameters(self, task_vars: dict[str, Any]) -> dict[str, Any]:
         interface = {key: value for key, value in self.module.INTERFACE.items() if key != "supports_check_mode"}
-        self._load_name = self._task.resolved_action  # the name that errors give the module
-        _result, parameters = self.validate_argument_spec(**interface)
-        return parameters | {"store": store_option(self._task.args, task_vars, self._templar)}
+        return answered(self.module.answer, task_call(self, interface, task_vars))
