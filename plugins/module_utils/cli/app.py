@@ -30,7 +30,7 @@ app = typer.Typer(
 )
 
 Store = Annotated[
-    str | None,
+    "str | None",
     typer.Option(envvar="MUSTER_STORE", metavar="DIR", help="Where the cluster's state lives."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="For programs: JSON, times in UTC.")]
