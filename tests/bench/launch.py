@@ -6,8 +6,9 @@
 
     python -m tests.bench.launch [--nodes 4,16] [--rounds 5] [--no-naive]
 
-Every way is taken in turn, round by round, so that what else the machine does hurts all of them alike. The target: launch
-takes no longer than `ansible all -m ping`, and less than a fifth of the naive playbook. Exit code 1 where it is missed.
+Every way is taken in turn, round by round, so that what else the machine does hurts all of them alike. The target:
+launch takes no longer than `ansible all -m ping`, and less than a fifth of the naive playbook. Exit code 1 where it is
+missed.
 """
 
 from __future__ import annotations
@@ -51,9 +52,7 @@ class Bench:
         self.stock = place / "ansible.cfg"
         self.stock.write_text(STOCK.format(forks=nodes, sockets=self.sockets))
         self.job = place / "job.json"
-        self.job.write_text(
-            json.dumps({"muster_job": {"name": "bench", "command": ["sleep", "1000"], "nodes": nodes}})
-        )
+        self.job.write_text(json.dumps({"muster_job": {"name": "bench", "command": ["sleep", "1000"], "nodes": nodes}}))
         self.store = place / "state"
 
     def prepare(self) -> None:

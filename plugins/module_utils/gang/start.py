@@ -27,7 +27,7 @@ Dial = Callable[[str], AgentClient]
 START_TIMEOUT_S = GATE_TIMEOUT_S + 30.0
 RECALL_PAUSE_S = 0.5
 PORTS_TRIED = 5
-"""How often a launch is tried on another port, when rank 0's node says that it is taken by a program of somebody else."""
+"""How often a launch is tried on another port, when rank 0's node says that somebody else's program has taken it."""
 STARTED = ("running", "succeeded", "failed")
 """States of an attempt that got through the gate; how it then fared is for the follower to tell."""
 UNREACHED = ("unreachable", "host_key", "auth", "setup", "python_missing", "install_failed", "agent_missing")
@@ -61,8 +61,8 @@ def start_gang(
     """Start the ranks of an ALLOCATED ``job`` on its nodes, and return when all of them run.
 
     A node that does not answer is marked unreachable and the job is placed anew without it, as long as enough nodes
-    remain; a port that another program has taken is replaced by another. Raises :class:`NotStarted` if nodes refuse (nothing was started, no lease stays), and what
-    :meth:`Cluster.allocate` raises if too few remain.
+    remain; a port that another program has taken is replaced by another. Raises :class:`NotStarted` if nodes refuse
+    (nothing was started, no lease stays), and what :meth:`Cluster.allocate` raises if too few remain.
 
     :param env: the job's own variables as the user gave them, since the state does not keep secrets.
     :param within: the nodes that may replace one that does not answer.
