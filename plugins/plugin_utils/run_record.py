@@ -17,6 +17,10 @@ REASON_SHOWN = 300
 """How many characters of an error of Ansible's connection are kept as the reason why a node is unreachable."""
 
 
+NO_EPOCH = 0
+"""Of a job that is past its allocation, which is not to be taken back."""
+
+
 class RunRecord:
     """The nodes that were contacted and the jobs that were touched, until they are written down."""
 
@@ -53,7 +57,7 @@ class RunRecord:
         jobs = [str(one["id"]) for one in ([job] if job else result.get("jobs") or [])]
         self.jobs += [identity for identity in jobs if identity not in self.jobs]
         if (action, state) in (("allocation", "present"), ("gang", "started")) and job:
-            self._mine[str(job["id"])] = int(job["attempts"][-1]["epoch"])
+            self._mine[str(job["id"])] = int(result.get("epoch", NO_EPOCH))
 
     def write_contacts(self) -> None:
         """Note who was reached and who was not: at most one transaction, and one write of the liveness beside it."""

@@ -37,7 +37,8 @@ def release_command(job: str) -> str:
 def allocated(cluster: Cluster, record: RunRecord, spec: JobSpec) -> Job:
     """A job that the run allocated."""
     job, _plan = cluster.allocate(spec)
-    record.saw("allocation", "present", {"changed": True, "job": job.model_dump(mode="json")})
+    result = {"changed": True, "job": job.model_dump(mode="json"), "epoch": job.attempts[-1].epoch}
+    record.saw("allocation", "present", result)
     return job
 
 
@@ -146,6 +147,17 @@ def test_a_run_that_dies_leaves_what_it_started_and_says_how_to_end_it(
     ]
     assert cluster.job(job.id).state == state
     assert [lease.node for lease in cluster.leases()] == [held]
+
+
+def test_a_job_that_was_placed_anew_when_it_was_started_is_the_runs_too(
+    cluster: Cluster, record: RunRecord, spec: Specs
+) -> None:
+    """Around a node that did not answer: the job that runs then is not the one that was allocated."""
+    job, _plan = cluster.allocate(spec())
+    cluster.starting(job.id, job.attempts[-1].epoch)
+    record.saw("gang", "started", {"job": {"id": job.id, "name": job.name, "state": "STARTING"}})
+    (said,) = record.settle(orderly=False, release_command=release_command)
+    assert f"job ring ({job.id}) is STARTING" in said
 
 
 def test_a_run_that_dies_does_not_touch_the_jobs_of_others(cluster: Cluster, record: RunRecord, spec: Specs) -> None:
