@@ -5,6 +5,9 @@
 
 from __future__ import annotations
 
+import getpass
+import json
+import shlex
 import shutil
 import signal
 import sys
@@ -13,7 +16,7 @@ from typing import Any
 import pytest
 from muster.model import Job
 
-from tests.integration.plugins.desk import Desk, ended, wait_until
+from tests.integration.plugins.desk import ROOT, Desk, ended, wait_until
 
 PING: dict[str, object] = {"tasks": [{"ansible.builtin.ping": None}]}
 CONTROL: dict[str, object] = {"tasks": [{"ansible.builtin.debug": {"msg": "nobody is contacted"}}]}
@@ -191,6 +194,22 @@ def test_a_job_that_is_left_running_on_purpose_is_no_alarm(desk: Desk) -> None:
     assert "nobody waits" not in run.out
     job = desk.cluster().job("ring")
     assert summary(run.out)[1] == f"job    ring {job.id} RUNNING on n1"
+
+
+def test_the_command_that_an_interrupted_launch_tells_ends_its_job(desk: Desk) -> None:
+    desk.environment["MUSTER_DEMO_DIR"] = str(desk.directory)
+    job = {"name": "long", "command": ["sleep", "600"], "nodes": 2, "user": getpass.getuser()}
+    words = ["-i", str(ROOT / "inventories/local"), "-e", json.dumps({"muster_job": job})]
+    process = desk.start("ansible-playbook", str(ROOT / "playbooks/launch.yml"), *words)
+    wait_until(lambda: [row["state"] for row in desk.cluster().view().jobs] == ["RUNNING"], "the job runs")
+    process.send_signal(signal.SIGTERM)
+    out = ended(process).out
+    _sentence, told, command = out.partition("To end it and release its nodes: ")
+    assert told, out
+    released = desk.run(*shlex.split(command.splitlines()[0]))
+    assert released.rc == 0, released.out
+    assert desk.cluster().leases() == []
+    assert desk.cluster().job("long").state == "CANCELED"
 
 
 def test_the_summary_can_be_turned_off_without_the_rest(desk: Desk) -> None:
