@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -97,7 +98,7 @@ def allocate(draft: Draft, job: Job, *, within: Collection[str] | None, now: dat
     placements = place(job.spec, capacities(offered, leases, titles))
     epoch = draft.next_epoch()
     # Clusters that share a machine (two demos, say) begin at different ports.
-    turn = epoch + int(draft.lineage, 16)
+    turn = epoch + zlib.crc32(draft.lineage.encode())
     port = choose_port(turn, {lease.port for lease in leases if lease.port is not None})
     plan = rank_plan(placements, {name: node.address for name, node in nodes.items()}, port)
     attempt = Attempt(number=len(job.attempts) + 1, epoch=epoch, plan=plan.to_document(), allocated_at=iso(now))

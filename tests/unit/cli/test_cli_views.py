@@ -180,7 +180,7 @@ class TestJob:
             "  step 2 [bold]",
         ):
             assert line in page.splitlines()
-        assert re.search(r"^6 ranks, meeting at 10\.0\.0\.1:20\d{3}$", page, re.MULTILINE)
+        assert re.search(r"^6 ranks, meeting at 10\.0\.0\.1:2\d{4}$", page, re.MULTILINE)
         table = rows(page[page.index("NODE ") :])
         assert table[:3] == [
             ["NODE", "NODE RANK", "RANKS", "GPUS", "ADDRESS"],

@@ -429,5 +429,5 @@ class Life(RuleBasedStateMachine):
             assert (job.ended_at is not None) == (job.state in ENDED)
 
 
-Life.TestCase.settings = settings(max_examples=25, stateful_step_count=20, deadline=None)
+Life.TestCase.settings = settings(max_examples=25, stateful_step_count=20)
 TestWhateverHappensToJobs = Life.TestCase

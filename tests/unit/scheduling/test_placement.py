@@ -75,7 +75,7 @@ def in_service(one: Node) -> bool:
     return one.reachability.ok is True and one.health.state != "CRIT" and one.admin.state == "enabled"
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(clusters(), sizes)
 def test_a_placement_is_what_was_asked_for_and_takes_only_what_is_free(
     cluster: tuple[list[Node], list[Lease]], size: dict[str, int]
@@ -108,7 +108,7 @@ def test_a_placement_is_what_was_asked_for_and_takes_only_what_is_free(
         assert all(part.slots for part in parts)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(clusters(), sizes)
 def test_a_job_is_refused_only_if_no_choice_of_nodes_would_hold_it(
     cluster: tuple[list[Node], list[Lease]], size: dict[str, int]
@@ -146,7 +146,6 @@ def fewest_nodes(size: dict[str, int], nodes: Sequence[Node], leases: Sequence[L
     return None
 
 
-@settings(deadline=None)
 @given(clusters(), sizes)
 def test_nodes_come_in_order_of_topology_and_then_of_their_natural_names(
     cluster: tuple[list[Node], list[Lease]], size: dict[str, int]
@@ -160,7 +159,6 @@ def test_nodes_come_in_order_of_topology_and_then_of_their_natural_names(
     assert found == sorted(found, key=lambda name: (labels[name].get("topology", ""), natural(name)))
 
 
-@settings(deadline=None)
 @given(clusters(), sizes, st.randoms())
 def test_the_order_in_which_nodes_became_known_does_not_matter(
     cluster: tuple[list[Node], list[Lease]], size: dict[str, int], random: Any
