@@ -41,7 +41,7 @@ def main() -> None:
         }
         for command in COMMANDS:
             console.print(Text.assemble(("$ ", "bold green"), (" ".join(command), "bold")))
-            done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+            done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
             if done.returncode:
                 sys.exit(f"{' '.join(command)} failed:\n{done.stdout}{done.stderr}")
             console.print(Text.from_ansi(done.stdout.strip("\n") + "\n"))

@@ -73,11 +73,11 @@ class Star:
 def share_of_data() -> list[tuple[list[float], float]]:
     """This rank's samples of one truth that all ranks have in common."""
     truth = random.Random(0)
-    weights = [truth.uniform(-2, 2) for _ in range(FEATURES)]
+    weights = [truth.uniform(-2, 2) for feature in range(FEATURES)]
     mine = random.Random(1000 + RANK)
     samples = []
-    for _ in range(SAMPLES):
-        x = [mine.gauss(0, 1) for _ in range(FEATURES)]
+    for _sample in range(SAMPLES):
+        x = [mine.gauss(0, 1) for feature in range(FEATURES)]
         score = sum(a * b for a, b in zip(weights, x)) + mine.gauss(0, 0.5)
         samples.append((x, 1.0 if score > 0 else 0.0))
     return samples

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    # pylint: disable=unsupported-binary-operation  # no Python of a node ever reads the next lines
     Document = dict[str, Any]
     Outcome = tuple[Document | None, int]  # None: the answer has been written already, as plain text
     Options = dict[str, Callable[[str], Any] | None]  # name -> what makes a value of its word; None: it has no value
