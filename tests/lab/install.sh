@@ -13,6 +13,8 @@ need() { # package, command that it brings
 need systemd-container systemd-nspawn
 need debootstrap debootstrap
 need openssh-client ssh
+need openssh-server /usr/sbin/sshd
+need sudo sudo
 need iproute2 ip
 need nftables nft
 need pdsh pdsh
@@ -28,6 +30,13 @@ else
   log=$(mktemp)
   # shellcheck disable=SC2086 # a list of words
   install() { apt-get -qq -y --no-install-recommends install $missing >"$log" 2>&1; }
+  # Tests start an sshd of their own: the package must not start one here, now or at the next boot.
+  policy=/usr/sbin/policy-rc.d
+  if [ ! -x /usr/sbin/sshd ] && [ ! -e "$policy" ]; then
+    printf '#!/bin/sh\nexit 101\n' >"$policy"
+    chmod +x "$policy"
+    trap 'rm -f "$policy"; systemctl --quiet disable ssh.service ssh.socket 2>/dev/null || :' EXIT
+  fi
   # The package lists of a fresh machine are empty or old: refresh them only if need be, it takes a while.
   install || { apt-get -qq update >"$log" 2>&1 && install; } || {
     tail -n 5 "$log" >&2
