@@ -19,7 +19,7 @@ from ..remote.fan_out import Outcome as Call
 from ..scheduling import RankPlan, start_requests
 from ..scheduling.plan import GATE_TIMEOUT_S
 from .report import Report, doubts, refusal, refusal_codes, report
-from .stop import stop_gang
+from .stop import release_gang, stop_gang
 
 Dial = Callable[[str], AgentClient]
 """Gives a new client for the agent of a node, by the node's name."""
@@ -126,7 +126,12 @@ def _ask_all(
             recall.append(threading.Thread(target=call_off, args=(call.name,)))
             recall[0].start()
 
-    fan_out({name: _starter(clients[name], request) for name, request in requests.items()}, heard)
+    try:
+        fan_out({name: _starter(clients[name], request) for name, request in requests.items()}, heard)
+    except BaseException:
+        # An error of ours, or an interruption: nobody would look after what may run by now.
+        release_gang(cluster, dial, job, "the launch was interrupted")
+        raise
     for thread in recall:
         thread.join()
     for client in clients.values():

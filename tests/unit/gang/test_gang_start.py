@@ -86,3 +86,29 @@ def test_a_port_that_somebody_else_has_taken_is_replaced_by_another(cluster, nod
     assert started.plan.master_port != plan.master_port
     assert [row["state"] for row in cluster.view().jobs] == ["RUNNING"]
     assert processes_of(job) == [], "nothing of the first try is left"
+
+
+def test_an_error_of_our_own_leaves_no_lease_and_no_process_behind(cluster, nodes):
+    class Broken:
+        name = "n2"
+        commands = 0
+
+        def call(self, *_args):
+            raise RuntimeError("a bug")
+
+        def close(self):
+            pass
+
+    dialed = []
+
+    def dial(name):
+        dialed.append(name)
+        return Broken() if name == "n2" and dialed.count(name) == 1 else nodes.dial(name)
+
+    job, _plan = cluster.allocate(spec())
+    with pytest.raises(RuntimeError, match="a bug"):
+        start_gang(cluster, dial, job)
+    assert cluster.job(job.id).state == "CANCELED"
+    assert cluster.job(job.id).reason == "the launch was interrupted"
+    assert cluster.leases() == []
+    assert processes_of(job) == []
