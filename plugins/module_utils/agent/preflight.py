@@ -91,8 +91,8 @@ def _executables(spec: Document, account: Account) -> list[Problem]:
             continue
         seen.add((word, path))
         if find_executable(word, path, cwd) is None:
-            where = f"relative to {cwd}" if "/" in word else f"in PATH={path}"
-            problems.append(_problem("executable_not_found", f"{word!r} is not an executable file {where}"))
+            where = "" if word.startswith("/") else f" relative to {cwd}" if "/" in word else f" in PATH={path}"
+            problems.append(_problem("executable_not_found", f"{word!r} is not an executable file{where}"))
     return problems
 
 
