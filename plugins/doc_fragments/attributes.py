@@ -44,6 +44,32 @@ requirements:
   - tinydb >= 4.8
 """
 
+    FLEET = r"""
+options: {}
+attributes:
+  action_group:
+    description: Use C(group/muster.training.cluster) in C(module_defaults) to set the store of all of them once.
+    support: full
+    membership:
+      - muster.training.cluster
+  action:
+    description: Has an action plugin of the same name, so that it runs in the control process.
+    support: full
+  async:
+    description: Supports being used with the C(async) keyword.
+    support: none
+notes:
+  - Runs on the control node and speaks to all hosts at once, in one task. Set C(run_once).
+  - Hosts are reached with Fabric where their connection is plain ssh, and with Ansible's own connection plugins where it
+    is anything else (become, local, containers). The host variable C(muster_transport) (V(auto), V(fabric), V(ansible))
+    overrides that choice.
+requirements:
+  - pydantic >= 2.7
+  - tinydb >= 4.8
+  - fabric >= 3.2
+  - nvidia-ml-py
+"""
+
     INFO = r"""
 options: {}
 attributes:

@@ -12,25 +12,19 @@ short_description: Ask the agents of many nodes at once
 description:
   - Runs one verb of the agent on every host given, all of them at once, in one task.
   - A host without the agent, or with one of another version, gets it first.
-  - Hosts are reached with Fabric where their connection is plain ssh, and with Ansible's own connection plugins
-    where it is anything else (become, local, containers). The host variable C(muster_transport) (V(auto), V(fabric),
-    V(ansible)) overrides that choice.
 version_added: 0.1.0
 author:
   - The Muster authors (@muster-training)
 extends_documentation_fragment:
   - muster.training.store
-notes:
-  - It runs on the control node, once for all hosts. Use C(run_once).
+  - muster.training.attributes
+  - muster.training.attributes.fleet
 attributes:
   check_mode:
-    description: Reports what it would do without doing it.
     support: full
   diff_mode:
-    description: Shows what changed.
     support: none
   idempotent:
-    description: Running it twice changes nothing the second time.
     support: full
 options:
   verb:

@@ -11,24 +11,19 @@ module: gang
 short_description: Start, follow, stop or settle all ranks of a job at once
 description:
   - A gang is all ranks of a job on all its nodes. This module speaks to all of them at once, in one task.
-  - Hosts are reached with Fabric where their connection is plain ssh, and with Ansible's own connection plugins
-    where it is anything else (become, local, containers).
 version_added: 0.1.0
 author:
   - The Muster authors (@muster-training)
 extends_documentation_fragment:
   - muster.training.store
-notes:
-  - It runs on the control node, once for all hosts. Use C(run_once).
+  - muster.training.attributes
+  - muster.training.attributes.fleet
 attributes:
   check_mode:
-    description: Reports what it would do without doing it.
     support: full
   diff_mode:
-    description: Shows what changed.
     support: none
   idempotent:
-    description: Running it twice changes nothing the second time.
     support: full
 options:
   state:
