@@ -52,6 +52,8 @@ class Fleet:
             "MUSTER_STORE": str(self.store),
             "ANSIBLE_NOCOLOR": "1",
             "ANSIBLE_TIMEOUT": str(CONNECT_S),
+            # All labs have the same addresses: a connection kept open leads into the lab in which it was made.
+            "ANSIBLE_SSH_CONTROL_PATH_DIR": str(lab.directory / "cp"),
             "COLUMNS": "200",
         }
 
