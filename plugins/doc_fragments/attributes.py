@@ -60,9 +60,9 @@ attributes:
     support: none
 notes:
   - Runs on the control node and speaks to all hosts at once, in one task. Set C(run_once).
-  - Hosts are reached with Fabric where their connection is plain ssh, and with Ansible's own connection plugins where it
-    is anything else (become, local, containers). The host variable C(muster_transport) (V(auto), V(fabric), V(ansible))
-    overrides that choice.
+  - Hosts are reached with Fabric where their connection is plain ssh, and with Ansible's own connection plugins where
+    it is anything else (become, local, containers). The host variable C(muster_transport) (V(auto), V(fabric),
+    V(ansible)) overrides that choice.
 requirements:
   - pydantic >= 2.7
   - tinydb >= 4.8
