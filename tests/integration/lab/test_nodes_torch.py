@@ -24,10 +24,10 @@ def test_torch_ddp_ends_with_the_same_parameters_on_every_rank(torch_fleet: Flee
     for node in fleet.lab.nodes.values():
         shutil.copytree(ROOT / "examples", node.root / "opt/examples", dirs_exist_ok=True)
     job = yaml.safe_load((ROOT / "examples/ddp_torch.yml").read_text())["muster_job"]
-    job |= {"command": [PYTHON, "/opt/examples/ddp_torch.py"], "cwd": "/opt/examples", "launcher": launcher}
+    job |= {"command": [PYTHON, "/opt/examples/ddp_torch.py"], "launcher": launcher, "env": {"STEPS": 20}}
     run = fleet.play("launch", job=job)
-    assert run.rc == 0, run.out
     trained = fleet.job(job["name"])
+    assert run.rc == 0, (run.out, fleet.logs(trained))
     assert trained["state"] == "SUCCEEDED"
     shown = fleet.run(sys.executable, "-m", "muster.cli", "logs", trained["id"], "--lines", "all")
     assert shown.rc == 0, shown.out
