@@ -1,0 +1,4 @@
+# Copyright (c) 2026 The Muster authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Muster's library. The wheel installs it as ``muster``; ARCHITECTURE.md says what lies where."""
