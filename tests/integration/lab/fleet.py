@@ -9,7 +9,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -123,8 +122,3 @@ class Fleet:
         """What a shell script prints in a node, without ssh."""
         done = self.lab.execute(node, "sh", "-c", script)
         return str(done.stdout)
-
-    def make_directory(self, path: str, nodes: Sequence[str]) -> None:
-        """Make a directory that everybody may read on some nodes."""
-        for node in nodes:
-            (self.lab[node].root / path.lstrip("/")).mkdir(parents=True, exist_ok=True)
