@@ -67,6 +67,8 @@ def write_inventory(
         "ansible_become": user != "root",
         "ansible_ssh_private_key_file": str(lab.key),
         "ansible_ssh_common_args": f"-F {lab.ssh_config}",
+        # Labs share addresses: a connection that Ansible keeps open must not be found by another lab's play.
+        "ansible_control_path_dir": str(lab.directory / "cp"),
         "ansible_python_interpreter": "/usr/bin/python3",
         **group_vars,
     }
