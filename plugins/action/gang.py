@@ -17,7 +17,6 @@ try:
         Report,
         follow_gang,
         release_gang,
-        settle_gang,
         start_gang,
         told,
     )
@@ -57,7 +56,7 @@ class ActionModule(FleetAction):
         job = cluster.job(call.params["job"])
         if call.check_mode or job.state in ("STARTING", "RUNNING"):
             return {"changed": job.state == "ALLOCATED", "job": _brief(job)}
-        self._prepare(cluster, job)
+        self.fleet.prepare_for(cluster, [job])
         try:
             started = start_gang(
                 cluster, self.fleet.dial, job, env=call.params["env"], within=call.params["within"], say=call.warn
@@ -79,7 +78,7 @@ class ActionModule(FleetAction):
         if call.check_mode or job.state in ENDED:
             failed = job.state in ENDED and job.state != "SUCCEEDED"
             return {"failed": failed, "msg": f"{_title(job)} {job.state}", "job": _brief(job)}
-        self._prepare(cluster, job)
+        self.fleet.prepare_for(cluster, [job])
         begun = time.monotonic()
 
         def progress(reports: dict[str, Report]) -> None:
@@ -108,7 +107,7 @@ class ActionModule(FleetAction):
         doubtful: dict[str, str] = {}
         released = []
         for job in todo:
-            self._prepare(cluster, job)
+            self.fleet.prepare_for(cluster, [job])
             after, doubts = release_gang(cluster, self.fleet.dial, job, call.params["reason"])
             doubtful |= doubts
             released.append(after)
@@ -123,22 +122,8 @@ class ActionModule(FleetAction):
         return result
 
     def _settle(self, call: Call, cluster: Cluster) -> Result:
-        settled = []
-        for row in cluster.view().jobs:
-            if not row["leased"] or call.check_mode:
-                continue
-            before = cluster.job(row["id"])
-            self._prepare(cluster, before)
-            after = settle_gang(cluster, self.fleet.dial, before)
-            if after.state != before.state or len(cluster.leases(before.id)) != len(row["leased"]):
-                call.say(f"{_title(after)} was settled: {after.state}{': ' + after.reason if after.reason else ''}")
-                settled.append(_brief(after))
-        return {"changed": bool(settled), "jobs": settled}
-
-    def _prepare(self, cluster: Cluster, job: Job) -> None:
-        """Find the ways to the job's nodes, also to those that have left the inventory since."""
-        nodes = [part["node"] for part in job.attempt.plan["nodes"]] if job.attempt else []
-        self.fleet.prepare(nodes, {name: node.connection for name, node in cluster.nodes().items()})
+        settled = [] if call.check_mode else self.fleet.settle(cluster, call.say)
+        return {"changed": bool(settled), "jobs": [_brief(job) for job in settled]}
 
 
 def _brief(job: Job) -> Result:

@@ -13,6 +13,8 @@ author: The Muster authors (@muster-training)
 description:
   - Leases GPUs (or slots) and a rendezvous port for a job, all or nothing, and returns the rank plan.
   - Leases whose job was not started within ten minutes are taken back by the next allocation.
+  - Where others hold what the job needs, the nodes of those jobs are asked first, and what is over is settled
+    (see O(muster.training.gang#module:state=settled)). Delegated to another host, this task cannot ask.
 extends_documentation_fragment:
   - muster.training.store
   - muster.training.attributes

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ansible.errors import AnsibleError
@@ -14,14 +14,32 @@ from ansible.plugins.action import ActionBase
 
 try:
     from ..module_utils.agent.package import AgentBuildError, build, version
+    from ..module_utils.cluster import Cluster
     from ..module_utils.door.call import Call, answered, plain
-    from ..module_utils.remote import AgentClient, Dialer, Target, client_for, transport_to
+    from ..module_utils.gang import settle_gangs
+    from ..module_utils.model import Job
+    from ..module_utils.remote import AgentClient, Dialer, Reply, Target, client_for, transport_to
     from .connections import Access, Connections
     from .task_call import task_call
 
     MISSING: ImportError | None = None
 except ImportError as error:
     MISSING = error
+
+
+class NoWay:
+    """The transport of a node that has left the inventory, and of which the state does not say how to reach it."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def run(self, *_arguments: Any) -> Reply:
+        """As in ``Transport``: nothing is run."""
+        why = f"{self.name} is not in this inventory, and the state does not say how to reach it"
+        return Reply(self.name, error=why, failure="setup")
+
+    def close(self) -> None:
+        """Nothing is open."""
 
 
 class Fleet:
@@ -36,7 +54,7 @@ class Fleet:
         self._access: dict[str, Access] = {}
         self._connections: list[Connections] = []
         self._dialer = Dialer()
-        self._targets: dict[str, Target] = {}
+        self._targets: dict[str, Target | None] = {}
 
     def prepare(self, nodes: Iterable[str], known: Mapping[str, Mapping[str, Any]] | None = None) -> None:
         """Find the ways to ``nodes``; those that have left the inventory by their record in ``known`` (the state)."""
@@ -48,7 +66,22 @@ class Fleet:
             self._access |= dict(connections)
         for name in new:
             if name not in self._access:
-                self._targets[name] = Target.from_document((known or {}).get(name) or {"name": ""})
+                record = (known or {}).get(name)
+                self._targets[name] = Target.from_document(record) if record else None
+
+    def prepare_for(self, cluster: Cluster, jobs: Iterable[Job]) -> None:
+        """Find the ways to the nodes of these jobs, also to those that have left the inventory since."""
+        known = {name: node.connection for name, node in cluster.nodes().items()}
+        for job in jobs:
+            self.prepare([part["node"] for part in job.attempt.plan["nodes"]] if job.attempt else [], known)
+
+    def settle(self, cluster: Cluster, say: Callable[[str], None]) -> list[Job]:
+        """Ask about jobs that nobody follows; end and release those that are over. Returns them, and says them."""
+        self.prepare_for(cluster, [cluster.job(job) for job in {lease.job for lease in cluster.leases()}])
+        settled = settle_gangs(cluster, self.dial)
+        for job in settled:
+            say(f"{job.name} ({job.id}) was settled: {job.state}{': ' + job.reason if job.reason else ''}")
+        return settled
 
     def dial(self, node: str) -> AgentClient:
         """A new client for the agent of ``node``."""
@@ -56,6 +89,8 @@ class Fleet:
         if node in self._access:
             return self._access[node].agent(self._version, build, self._may_install)
         target = self._targets[node]
+        if target is None:
+            return AgentClient(NoWay(node), version=self._version, build=build)
         return client_for(target, transport_to(target, self._dialer), self._version, build, self._may_install)
 
     def facts(self, node: str) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from ansible.module_utils.basic import missing_required_lib
 from ansible.plugins.action import ActionBase
 
 with suppress(ImportError):  # MISSING of the module, below, says what is missing
-    from ..module_utils.door.call import answered
+    from ..module_utils.door.call import Call, answered
     from .task_call import task_call
 
 
@@ -39,4 +39,7 @@ class StateAction(ActionBase):
         if self.module.MISSING is not None:
             return {"failed": True, "msg": missing_required_lib(self.module.MISSING.name)}
         interface = {key: value for key, value in self.module.INTERFACE.items() if key != "supports_check_mode"}
-        return answered(self.module.answer, task_call(self, interface, task_vars))
+        return answered(self.module.answer, self._call(interface, task_vars))
+
+    def _call(self, interface: dict[str, Any], task_vars: dict[str, Any]) -> Call:
+        return task_call(self, interface, task_vars)

@@ -18,7 +18,8 @@ POLL_S = 1.0
 """How often a waiting allocation looks whether the state has changed."""
 
 RETRY_S = 15.0
-"""How often it tries again though nothing has changed: a lease that was never started lapses with time alone."""
+"""How often it tries again though nothing has changed: a lease that was never started lapses with time alone, and a job
+that nobody follows may have ended."""
 
 Held = Mapping[str, Sequence[str | int]]
 """What a job holds: node -> uuids of GPUs, or indices of slots."""
@@ -47,15 +48,24 @@ def _allocate(call: Call) -> Result:
 
 
 def _when_free(call: Call, cluster: Cluster, wanted: str | JobSpec) -> tuple[Job, RankPlan]:
-    """Allocate now or, where the user waits for capacity, as soon as there is some. Check mode does not wait."""
+    """Allocate now or, where the user waits for capacity, as soon as there is some. Check mode does not wait.
+
+    Who holds what is missing is asked about only then: most launches need not hear from other jobs' nodes.
+    """
     deadline = time.monotonic() + (0 if call.check_mode else call.params["wait_for_capacity_s"])
-    told = ""
+    told, next_settling = "", time.monotonic()
     while True:
         serial = cluster.store.read().serial
         try:
             return cluster.allocate(wanted, within=call.params["within"])
         except NoCapacity as error:
-            if error.permanent or time.monotonic() >= deadline:
+            if error.permanent:
+                raise
+            if time.monotonic() >= min(next_settling, deadline) and not call.check_mode:
+                next_settling = time.monotonic() + RETRY_S
+                if call.settle():
+                    continue
+            if time.monotonic() >= deadline:
                 raise
             if str(error) != told:
                 told = str(error)

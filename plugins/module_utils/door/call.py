@@ -23,6 +23,11 @@ def _unheard(_text: str) -> None:
     """Nobody listens."""
 
 
+def _nothing_settled() -> bool:
+    """Nobody is asked."""
+    return False
+
+
 @dataclass(frozen=True)
 class Call:
     """One task. ``warn`` reaches the user as a warning; ``say`` is news while the task is still running."""
@@ -32,6 +37,9 @@ class Call:
     diff: bool = False
     warn: Callable[[str], None] = _unheard
     say: Callable[[str], None] = _unheard
+    settle: Callable[[], bool] = _nothing_settled
+    """Asks the nodes of jobs that nobody follows whether these are over, and tells whether a lease came back by that.
+    Only doors that reach nodes can."""
 
     def cluster(self) -> Cluster:
         """The cluster of the task's store; in check mode one that decides and writes nothing."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from .follow import Ended, follow_gang
 from .report import Report, outcome, told
-from .settle import settle_gang
+from .settle import settle_gang, settle_gangs
 from .start import NotStarted, Started, start_gang
 from .stop import release_gang, stop_gang
 
@@ -20,6 +20,7 @@ __all__ = [
     "outcome",
     "release_gang",
     "settle_gang",
+    "settle_gangs",
     "start_gang",
     "stop_gang",
     "told",

@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 
 from ..cluster import Cluster, Outcome
 from ..model import ENDED as ENDED_JOBS
-from ..model import Job, parse, utc_now
+from ..model import InvalidTransition, Job, StaleEpoch, parse, utc_now
 from ..remote import AgentClient, fan_out
 from .report import Report, doubts, outcome, report
 from .stop import stop_gang
@@ -19,6 +21,23 @@ ASK_TIMEOUT_S = 30.0
 GOING_WELL = ("starting", "running", "succeeded")
 UNDECIDED_FOR = timedelta(seconds=150)
 """How long a start may take: younger jobs that do not run yet are left to whoever launches them."""
+
+
+def settle_gangs(cluster: Cluster, dial: Callable[[str], AgentClient]) -> list[Job]:
+    """Settle every job that holds a lease, all of them at once. Returns those that ended or gave back a lease."""
+    held = Counter(lease.job for lease in cluster.leases())
+    before = {job: cluster.job(job) for job in held}
+
+    def settle(job: Job) -> Job:
+        try:
+            return settle_gang(cluster, dial, job)
+        except (InvalidTransition, StaleEpoch):
+            return cluster.job(job.id)  # somebody else, another launch perhaps, settled it at the same moment
+
+    settled = fan_out({name: partial(settle, job) for name, job in before.items()})
+    after = {name: outcome.get() for name, outcome in settled.items()}
+    left = Counter(lease.job for lease in cluster.leases())
+    return [job for name, job in after.items() if job.state != before[name].state or left[name] != held[name]]
 
 
 def settle_gang(cluster: Cluster, dial: Callable[[str], AgentClient], job: Job) -> Job:

@@ -86,7 +86,7 @@ def start_gang(
         left_out |= absent
         for name, why in absent.items():
             say(f"{name} is left out: {why}")
-        rest = [name for name in (within if within is not None else cluster.nodes()) if name not in left_out]
+        rest = [name for name in cluster.nodes() if name not in left_out and (within is None or name in within)]
         try:
             job, _plan = cluster.allocate(spec, within=rest)
         except NoCapacity as error:

@@ -121,6 +121,14 @@ def test_release_without_a_job_settles_what_is_over_and_leaves_what_runs(site):
     assert [lease["job"] for lease in site.table("leases")] == [site.jobs()["stays"]["id"]]
 
 
+def test_a_job_that_ended_unwatched_stands_in_nobodys_way(site):
+    assert site.play("launch", job={"name": "over", "command": ["true"], "nodes": 3}, muster_wait=False).rc == 0
+    run = site.play("launch", job={"name": "next", "command": ["true"], "nodes": 3}, muster_wait_for_capacity_s=60)
+    assert run.rc == 0, run.out
+    assert {name: job["state"] for name, job in site.jobs().items()} == {"over": "SUCCEEDED", "next": "SUCCEEDED"}
+    assert site.table("leases") == []
+
+
 def test_a_job_that_does_not_fit_now_is_told_who_holds_the_rest_and_may_wait(site):
     assert site.play("launch", job={"name": "first", "command": SLEEP, "nodes": 3}, muster_wait=False).rc == 0
     run = site.play("launch", job={"name": "second", "command": ["true"], "slots": 1})

@@ -9,7 +9,7 @@ import os
 import signal
 
 import pytest
-from muster.gang import follow_gang, release_gang, settle_gang, start_gang, told
+from muster.gang import follow_gang, release_gang, settle_gang, settle_gangs, start_gang, told
 
 from .conftest import eventually, processes_of, spec
 
@@ -105,6 +105,31 @@ def test_settling_concludes_nothing_from_silence(cluster, nodes):
     nodes.cut = {"n2", "n3"}
     assert settle_gang(cluster, nodes.dial, job).state == "RUNNING"
     assert len(cluster.leases()) == 3
+
+
+def test_settling_all_gangs_returns_those_that_are_over(cluster, nodes):
+    over = [running(cluster, nodes, "exit 0", slots=1) for _job in range(2)]
+    lasting = running(cluster, nodes, "exec sleep 600", slots=1)
+    for job in over:
+        (node,) = [part["node"] for part in job.attempt.plan["nodes"]]
+        eventually(lambda job=job, node=node: nodes.status(node, job)["state"] == "succeeded", "it ends")
+    assert {(job.id, job.state) for job in settle_gangs(cluster, nodes.dial)} == {(job.id, "SUCCEEDED") for job in over}
+    assert {lease.job for lease in cluster.leases()} == {lasting.id}
+    assert settle_gangs(cluster, nodes.dial) == []
+
+
+def test_two_who_settle_at_the_same_moment_agree(cluster, nodes):
+    job = running(cluster, nodes, "exit 0", slots=1)
+    (node,) = [part["node"] for part in job.attempt.plan["nodes"]]
+    eventually(lambda: nodes.status(node, job)["state"] == "succeeded", "it ends")
+
+    def dial_while_another_settles(name):
+        if cluster.job(job.id).state == "RUNNING":
+            assert settle_gang(cluster, nodes.dial, job).state == "SUCCEEDED"
+        return nodes.dial(name)
+
+    assert [ended.state for ended in settle_gangs(cluster, dial_while_another_settles)] == ["SUCCEEDED"]
+    assert cluster.leases() == []
 
 
 def test_a_supervisor_that_was_killed_makes_the_job_lost_and_its_ranks_are_ended(cluster, nodes):

@@ -169,6 +169,27 @@ def test_patience_ends(cluster: Cluster, location: str, spec: Callable[..., JobS
     assert (result["failed"], result["error"]["code"]) == (True, "no_capacity")
 
 
+def test_jobs_that_nobody_follows_are_asked_about_only_where_there_is_no_room(
+    cluster: Cluster, location: str, spec: Callable[..., JobSpec]
+) -> None:
+    asked: list[str] = []
+
+    def settle() -> bool:
+        held = cluster.leases()
+        asked.append("settle")
+        for lease in held:
+            cluster.release(lease.job, cleared=[lease.node])
+        return bool(held)
+
+    params = {"store": location, "state": "present", "spec": RING, "job": None, "within": None}
+    call = Call(params | {"wait_for_capacity_s": 0}, settle=settle)
+    answers = [answered(allocations.change_allocation, call)]
+    assert asked == []
+    answers.append(answered(allocations.change_allocation, call))
+    assert [answer["job"]["state"] for answer in answers] == ["ALLOCATED", "ALLOCATED"]
+    assert asked == ["settle"]
+
+
 def test_waiting_for_what_can_never_be_is_not_begun(cluster: Cluster, location: str) -> None:
     waiting = Waiting(location, wait_for_capacity_s=3600, spec=RING | {"slots": 99})
     assert waiting.result()["error"]["permanent"]
