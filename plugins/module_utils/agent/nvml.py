@@ -65,7 +65,7 @@ def missing(uuids: list[str]) -> list[str]:
         try:
             pynvml.nvmlDeviceGetHandleByUUID(uuid)
         except pynvml.NVMLError as error:
-            sentences.append(f"GPU {uuid} cannot be had: {error}")
+            sentences.append(f"GPU {uuid} is not there any more (NVML says {error}; sync.yml enters what is)")
     return sentences
 
 

@@ -85,10 +85,10 @@ class AgentClient:
     def call(self, verb: Sequence[str], stdin: bytes | None = None, timeout_s: float | None = None) -> AgentReply:
         """Have the agent do ``verb`` (["status", "--job", "0q5k2mx7d4"]). Never raises for what the node does.
 
-        The agent is installed first, if it is missing or of another version, and then asked again, once.
+        The agent is installed first, if it is missing, broken or of another version, and then asked again, once.
         """
         reply = self._run(agent_command(self._python, self._state_dir, self._version, verb), stdin or b"", timeout_s)
-        if reply.rc not in (NO_AGENT, OTHER_VERSION) or not self._may_install:
+        if not (self._may_install and _wants_an_agent(reply)):
             return self._understood(reply)
         installed = self._run(
             install_command(self._state_dir, len(content := self._build())), content, INSTALL_TIMEOUT_S
@@ -195,22 +195,30 @@ def agent_command(python: str, state_dir: str, version: str, verb: Sequence[str]
     )
     return _in_sh(
         f"command -v {shlex.quote(interpreter[0])} >/dev/null 2>&1 || exit {NO_PYTHON}; "
-        f"[ -r {agent} ] || exit {NO_AGENT}; exec {words}"
+        f"[ -r {agent} ] && [ -s {agent} ] || exit {NO_AGENT}; exec {words}"
     )
 
 
 def install_command(state_dir: str, size: int) -> str:
     """A command line that writes its stdin to the agent's place, whole or not at all.
 
-    The size is compared because a connection that breaks looks like the end of the file to ``cat``.
+    The size is compared because a connection that breaks looks like the end of the file to ``cat``; the file is on disk
+    before it has its name, so that no loss of power leaves an empty one.
     """
     path = agent_path(state_dir)
     directory = path.rpartition("/")[0]
     return _in_sh(
         f"umask 022; new={shlex.quote(directory)}/.muster-agent.$$; mkdir -p {shlex.quote(directory)} || exit 1; "
         f'trap \'rm -f "$new"\' EXIT; cat > "$new" && [ "$(wc -c < "$new")" -eq {size} ] && '
-        f'mv -f "$new" {shlex.quote(path)}'
+        f'sync "$new" && mv -f "$new" {shlex.quote(path)}'
     )
+
+
+def _wants_an_agent(reply: Reply) -> bool:
+    """Whether a new agent may help: there is none, it is another, or what is there fails with no answer of ours."""
+    if reply.rc in (NO_AGENT, OTHER_VERSION):
+        return True
+    return reply.rc not in (None, 0, NO_PYTHON) and _last_object(reply.stdout) is None
 
 
 def _in_sh(script: str) -> str:

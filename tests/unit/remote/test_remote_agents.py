@@ -63,6 +63,15 @@ def test_an_agent_of_another_version_is_replaced(make: Make, tmp_path: Path) -> 
     assert reply.payload["agent"] == package.version()
 
 
+@pytest.mark.parametrize("content", [b"", package.build()[:5000]], ids=["empty", "cut off"])
+def test_an_agent_that_a_loss_of_power_has_broken_is_replaced(make: Make, tmp_path: Path, content: bytes) -> None:
+    file = Path(agent_path(str(tmp_path / "it's a $HOME")))
+    file.parent.mkdir(parents=True)
+    file.write_bytes(content)
+    reply = make().call(["version"], timeout_s=60)
+    assert (reply.ok, reply.installed) == (True, True)
+
+
 def test_an_agent_that_is_still_another_after_its_installation_is_not_installed_again(make: Make) -> None:
     client = make(build=OLD_AGENT.encode)
     reply = client.call(["version"], timeout_s=60)
