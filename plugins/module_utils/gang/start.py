@@ -81,12 +81,14 @@ def start_gang(
         _take_back(cluster, dial, job, attempt, reports)
         cluster.contacted([name for name in reports if name not in absent], absent)
         port_taken = all(code == "port_taken" for code in refusal_codes(reports.values()))
-        if not absent and not (port_taken and (ports_left := ports_left - 1)):
+        again = left_out.keys() & absent.keys()  # it was reached in between, from elsewhere, and is gone once more
+        if again or (not absent and not (port_taken and (ports_left := ports_left - 1))):
             raise NotStarted(f"job {job.name} was not started: {refusal(reports.values())}")
         left_out |= absent
         for name, why in absent.items():
             say(f"{name} is left out: {why}")
-        rest = [name for name in cluster.nodes() if name not in left_out and (within is None or name in within)]
+        # Who was left out is among them, marked unreachable: what cannot be placed now is told with that reason.
+        rest = [name for name in cluster.nodes() if within is None or name in within]
         try:
             job, _plan = cluster.allocate(spec, within=rest)
         except NoCapacity as error:
