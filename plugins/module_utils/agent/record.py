@@ -39,7 +39,8 @@ def write_json(path: str, document: Document, mode: int = 0o644) -> None:
             os.fsync(handle)
         os.replace(temporary, path)
     except OSError:
-        os.unlink(temporary)
+        if os.path.exists(temporary):
+            os.unlink(temporary)
         raise
 
 
@@ -54,10 +55,16 @@ def read_json(path: str) -> Document | None:
 
 
 def remove(directory: str) -> None:
-    """Take away the directory of an attempt that has not started: it holds files only."""
-    for name in os.listdir(directory):
-        os.unlink(os.path.join(directory, name))
-    os.rmdir(directory)
+    """Take away the directory of an attempt that has not started: it holds files only.
+
+    It loses its name first: a stop that comes at this moment can then put nothing more into it.
+    """
+    parent, name = os.path.split(directory)
+    nameless = os.path.join(parent, f".{name.lstrip('.')}.{os.getpid()}.gone")
+    os.rename(directory, nameless)
+    for file in os.listdir(nameless):
+        os.unlink(os.path.join(nameless, file))
+    os.rmdir(nameless)
 
 
 def status_path(layout: Layout, job: str, attempt: int) -> str:

@@ -123,7 +123,8 @@ def _ask_all(
             stop_gang(dial, [n for n in waiting if n not in reports], job.id, number, epoch, f"{absent} refused")
 
     def heard(call: Call[Report]) -> None:
-        reports[call.name] = one = call.get()
+        trouble = f"{call.name} could not be asked: {type(call.error).__name__}: {call.error}"
+        reports[call.name] = one = call.value or Report(call.name, None, trouble, "internal")
         if one.code and not recall:
             recall.append(threading.Thread(target=call_off, args=(call.name,)))
             recall[0].start()
@@ -131,7 +132,7 @@ def _ask_all(
     try:
         fan_out({name: _starter(clients[name], request) for name, request in requests.items()}, heard)
     except BaseException:
-        # An error of ours, or an interruption: nobody would look after what may run by now.
+        # An interruption: nobody would look after what may run by now.
         release_gang(cluster, dial, job, "the launch was interrupted")
         raise
     for thread in recall:
