@@ -34,7 +34,6 @@ STOCK = """\
 forks = {forks}
 [ssh_connection]
 pipelining = true
-control_path_dir = {sockets}
 """
 MOST_OF_PING = 1.0
 MOST_OF_NAIVE = 0.2
@@ -47,10 +46,10 @@ class Bench:
         self.lab = lab
         self.nodes = [*lab.nodes][:nodes]
         self.place = place
-        self.inventory = lab.inventory(nodes=self.nodes)
         self.sockets = place / "sockets"
+        self.inventory = lab.inventory(nodes=self.nodes, ansible_control_path_dir=str(self.sockets))
         self.stock = place / "ansible.cfg"
-        self.stock.write_text(STOCK.format(forks=nodes, sockets=self.sockets))
+        self.stock.write_text(STOCK.format(forks=nodes))
         self.job = place / "job.json"
         self.job.write_text(json.dumps({"muster_job": {"name": "bench", "command": ["sleep", "1000"], "nodes": nodes}}))
         self.store = place / "state"
@@ -73,15 +72,15 @@ class Bench:
         """Ansible's own floor: one module that does nothing, cold, and then over the connections left open."""
         self._close_masters()
         ping = ["ansible", "-i", self.inventory, "all", "-m", "ping"]
-        cold, warm = (cost_of(self.lab, ping, {"ANSIBLE_CONFIG": self.stock}) for _ in range(2))
-        self._close_masters()
+        cold, warm = (self._ansible(self.stock, *ping) for _ in range(2))
+        if self._close_masters() != len(self.nodes):
+            raise BenchError("ping left no connection to each node behind: what is called cold was not")
         return {"ansible ping, cold": cold, "ansible ping, warm": warm}
 
     def naive(self) -> dict[str, Cost]:
         """The playbook that people write."""
         self._close_masters()
-        words = ["ansible-playbook", "-i", self.inventory, HERE / "naive.yml"]
-        cost = cost_of(self.lab, words, {"ANSIBLE_CONFIG": self.stock})
+        cost = self._ansible(self.stock, "ansible-playbook", "-i", self.inventory, HERE / "naive.yml")
         for node in self.nodes:
             self.lab.execute(node, "systemctl", "stop", "naive-job", check=True)
             self.lab.execute(node, "rm", "/run/naive.running", "/run/naive.sh", "/run/naive.env", check=True)
@@ -100,17 +99,17 @@ class Bench:
 
     def _muster(self, playbook: str, *words: object) -> Cost:
         command = ["ansible-playbook", "-i", self.inventory, f"playbooks/{playbook}.yml", *words]
-        environment = {
-            "ANSIBLE_CONFIG": ROOT / "ansible.cfg",
-            # All labs use the same addresses, after which Ansible names its connections.
-            "ANSIBLE_SSH_CONTROL_PATH_DIR": self.sockets,
-            "MUSTER_STORE": self.store,
-        }
-        return cost_of(self.lab, command, environment)
+        return self._ansible(ROOT / "ansible.cfg", *command)
 
-    def _close_masters(self) -> None:
-        for socket in self.sockets.glob("*") if self.sockets.exists() else ():
+    def _ansible(self, config: Path, *argv: object) -> Cost:
+        return cost_of(self.lab, argv, {"ANSIBLE_CONFIG": config, "MUSTER_STORE": self.store})
+
+    def _close_masters(self) -> int:
+        """Close the connections that Ansible's ssh has left open; how many there were."""
+        sockets = list(self.sockets.glob("*")) if self.sockets.exists() else []
+        for socket in sockets:
             subprocess.run(["ssh", "-o", f"ControlPath={socket}", "-O", "exit", "any"], capture_output=True, check=True)
+        return len(sockets)
 
 
 def measure(bench: Bench, rounds: int, ways: Iterable[Callable[[], dict[str, Cost]]]) -> dict[str, list[Cost]]:
