@@ -8,6 +8,7 @@ Every rank trains on its own share of the data; at the end all of them must hold
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import os
 import sys
@@ -17,16 +18,13 @@ import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
 
-def main() -> int:
-    rank, local_rank, world = (int(os.environ[key]) for key in ("RANK", "LOCAL_RANK", "WORLD_SIZE"))
-    cuda = torch.cuda.is_available()
-    dist.init_process_group("nccl" if cuda else "gloo")
-    device = torch.device("cuda", local_rank) if cuda else torch.device("cpu")
+def train(rank: int, local_rank: int, device: torch.device) -> bytes:
+    """Fit a small network; a digest of its parameters. Each rank draws samples of its own of one truth."""
     torch.manual_seed(0)
     truth = torch.randn(32, 1)
     model = DistributedDataParallel(
         torch.nn.Sequential(torch.nn.Linear(32, 64), torch.nn.ReLU(), torch.nn.Linear(64, 1)).to(device),
-        device_ids=[local_rank] if cuda else None,
+        device_ids=[local_rank] if device.type == "cuda" else None,
     )
     optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
     torch.manual_seed(1000 + rank)
@@ -41,13 +39,30 @@ def main() -> int:
     digest = hashlib.sha256()
     for parameter in model.module.parameters():
         digest.update(bytes(parameter.detach().cpu().contiguous().view(torch.uint8).flatten().tolist()))
-    print(f"RANK={rank} LOCAL_RANK={local_rank} WORLD_SIZE={world} parameters {digest.hexdigest()[:16]}", flush=True)
-    # As a tensor, since all_gather_object needs numpy, which torch alone does not bring.
-    mine = torch.tensor(list(digest.digest()), dtype=torch.uint8, device=device)
+    return digest.digest()
+
+
+def all_have(digest: bytes, world: int, device: torch.device) -> bool:
+    """Whether every rank has this digest. As a tensor: all_gather_object needs numpy, which torch does not bring."""
+    mine = torch.tensor(list(digest), dtype=torch.uint8, device=device)
     all_of_them = [torch.empty_like(mine) for _rank in range(world)]
     dist.all_gather(all_of_them, mine)
+    return all(torch.equal(mine, other) for other in all_of_them)
+
+
+def main() -> int:
+    rank, local_rank, world = (int(os.environ[key]) for key in ("RANK", "LOCAL_RANK", "WORLD_SIZE"))
+    cuda = torch.cuda.is_available()
+    dist.init_process_group("nccl" if cuda else "gloo")
+    device = torch.device("cuda", local_rank) if cuda else torch.device("cpu")
+    digest = train(rank, local_rank, device)
+    print(f"RANK={rank} LOCAL_RANK={local_rank} WORLD_SIZE={world} parameters {digest.hex()[:16]}", flush=True)
+    alike = all_have(digest, world, device)
+    # The model is gone by now: one that still holds on to the process group makes torch abort now and then as it exits.
+    gc.collect()
+    dist.barrier()
     dist.destroy_process_group()
-    return 0 if all(torch.equal(mine, other) for other in all_of_them) else 1
+    return 0 if alike else 1
 
 
 if __name__ == "__main__":
