@@ -156,8 +156,9 @@ class Ranks:
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.dup2(output, 1)
         os.dup2(output, 2)
-        for number in (signal.SIGHUP, signal.SIGPIPE, signal.SIGXFSZ):
-            signal.signal(number, signal.SIG_DFL)  # ignored here and by Python, and exec would hand that on
+        # What is ignored here, by Python or by whoever began all this (nohup, a shell's &), exec would hand on.
+        for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+            signal.signal(number, signal.SIG_DFL)
         self._account.become()
         # A supervisor that dies takes its ranks along; after the change of user, which would undo it.
         processes.prctl(processes.PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -109,7 +109,8 @@ def test_a_rank_has_no_open_files_and_no_ignored_signals_of_ours(node: Node) -> 
     assert (descriptors, three) == (["0", "1", "2"], "3")  # 3 is the listing itself
     facts = dict(line.split(":\t", 1) for line in status if line)
     assert int(facts["SigBlk"], 16) == 0
-    assert int(facts["SigIgn"], 16) == 0
+    internal = 0b11 << 31  # 32 and 33 belong to glibc, whose posix_spawn leaves them ignored (so make does)
+    assert int(facts["SigIgn"], 16) & ~internal == 0
 
 
 def test_the_connection_that_started_a_job_is_not_held_open_by_it(node: Node) -> None:
