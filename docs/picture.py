@@ -44,7 +44,8 @@ def main() -> None:
             done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
             if done.returncode:
                 sys.exit(f"{' '.join(command)} failed:\n{done.stdout}{done.stderr}")
-            console.print(Text.from_ansi(done.stdout.strip("\n") + "\n"))
+            shown = done.stdout.strip("\n").replace(f"{ROOT}/", "")  # the same picture wherever the checkout lies
+            console.print(Text.from_ansi(shown + "\n"))
     console.save_svg(str(ROOT / "docs" / "run.svg"), title="muster")
 
 
