@@ -8,9 +8,9 @@
 
 Every way is taken in turn, round by round, so that what else the machine does hurts all of them alike.
 
-The target: up to RUNNING, launch.yml takes no longer than `ansible all -m ping` with forks for all nodes and pipelining,
-and less than a fifth of the naive playbook, run as Ansible does unless told otherwise (the table also shows it with forks
-and pipelining). Exit code 1 where it is missed.
+The target: up to RUNNING, launch.yml takes no longer than `ansible all -m ping` with forks for all nodes and
+pipelining, and less than a fifth of the naive playbook, run as Ansible does unless told otherwise (the table also shows
+it with forks and pipelining). Exit code 1 where it is missed.
 """
 
 from __future__ import annotations
