@@ -12,9 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..cluster import Cluster, Outcome
-from ..model import InvalidInput, InvalidTransition, Job, utc_now
-from ..remote import AgentClient
-from .report import ENDED, Report, doubts, outcome, report
+from ..model import InvalidInput, InvalidTransition, Job
+from .ask import Dial, ask, not_asked
+from .report import ENDED, Report, doubts, outcome
 from .stop import stop_gang
 
 POLL_S = 10
@@ -34,7 +34,7 @@ class Ended:
 
 def follow_gang(
     cluster: Cluster,
-    dial: Callable[[str], AgentClient],
+    dial: Dial,
     job: Job,
     *,
     say: Callable[[dict[str, Report]], None] = lambda reports: None,
@@ -42,11 +42,12 @@ def follow_gang(
 ) -> Ended:
     """Wait until every node has ended its part of ``job``, and settle the account: its state, and its leases.
 
-    ``say`` is given what is known of each node, every ``every_s`` seconds and at each change.
+    ``say`` is given what is known of each node, every ``every_s`` seconds. Raises :class:`InvalidInput` unless ``job``
+    is RUNNING.
     """
     attempt = job.attempt
-    if attempt is None:
-        raise InvalidInput(f"job {job.id} is {job.state}: there is nothing to follow", "start it first")
+    if attempt is None or job.state != "RUNNING":
+        raise InvalidInput(f"job {job.id} is {job.state}: only a job that runs can be followed", "start it first")
     names = [str(part["node"]) for part in attempt.plan["nodes"]]
     news: queue.SimpleQueue[Report] = queue.SimpleQueue()
     reports: dict[str, Report] = {}
@@ -65,8 +66,8 @@ def follow_gang(
         reports[one.node] = one
         if one.state not in ENDED and one.state != "silent":
             continue
-        ended.setdefault(one.node, one)
-        if one.state != "succeeded" and not aborted:
+        ended[one.node] = one
+        if one.state != "succeeded":
             aborted = f"{one.node}: {one.error or (one.status or {}).get('reason') or one.state}"
             rest = [name for name in names if name not in ended]
             ended |= stop_gang(dial, rest, job.id, attempt.number, attempt.epoch, aborted, job.spec.grace_s)
@@ -88,26 +89,30 @@ def _settled(cluster: Cluster, job: str, epoch: int, end: Outcome, cleared: list
         return cluster.release(job, cleared=cleared, doubtful=doubtful, reason=end.reason)[0]
 
 
-def _watch(
-    dial: Callable[[str], AgentClient], name: str, job: str, attempt: int, news: queue.SimpleQueue[Report]
-) -> None:
-    """Report on one node until its part has ended or it has been silent for too long."""
+def _watch(dial: Dial, name: str, job: str, attempt: int, news: queue.SimpleQueue[Report]) -> None:
+    """Report on one node until its part has ended or it has been silent for too long, and whatever happens, report."""
+    try:
+        news.put(_last_word(dial, name, job, attempt, news))
+    except Exception as error:
+        news.put(not_asked(name, error))
+
+
+def _last_word(dial: Dial, name: str, job: str, attempt: int, news: queue.SimpleQueue[Report]) -> Report:
     words = ["status", "--job", job, "--attempt", str(attempt), "--wait-end", str(POLL_S)]
     client = dial(name)
     heard = time.monotonic()
-    while True:
-        one = report(client.call(words, timeout_s=POLL_S + 10.0), utc_now())
-        if one.status is not None:
-            heard = time.monotonic()
-        elif not one.error:
-            one = Report(name, None, f"{name} has no record of job {job}", "record_missing")
-        if one.state in ENDED or one.code == "record_missing" or time.monotonic() - heard > SILENCE_S:
-            break
-        if one.status is not None:
-            news.put(one)
-        else:
-            client.close()
-            time.sleep(1.0)
-            client = dial(name)
-    client.close()
-    news.put(one)
+    try:
+        while True:
+            one = ask(client, words, timeout_s=POLL_S + 10.0)
+            if one.status is not None:
+                heard = time.monotonic()
+            if one.state in ENDED or time.monotonic() - heard > SILENCE_S:
+                return one
+            if one.status is not None:
+                news.put(one)
+            else:
+                client.close()
+                time.sleep(1.0)
+                client = dial(name)
+    finally:
+        client.close()

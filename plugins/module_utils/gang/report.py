@@ -44,7 +44,12 @@ class Report:
 
 
 def report(reply: AgentReply, now: datetime) -> Report:
-    """The node's word in an agent's answer to start, status or stop, received at ``now``."""
+    """The node's word in an agent's answer to start, status or stop, received at ``now``.
+
+    A node that does not know the attempt has lost it, and has nothing of it.
+    """
+    if reply.error and reply.error.code == "no_such_job":
+        return Report(reply.name, {"state": "lost", "left": 0, "reason": f"{reply.name} has no record of it"})
     status = reply.payload.get("attempt") or next(iter(reply.payload.get("attempts", [])), None)
     said = reply.payload.get("now")
     skew = parse(said) - now if said else timedelta(0)

@@ -6,15 +6,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
 
 from ..cluster import Cluster, Outcome
 from ..model import ENDED as ENDED_JOBS
 from ..model import InvalidTransition, Job, StaleEpoch, parse, utc_now
-from ..remote import AgentClient, fan_out
-from .report import Report, doubts, outcome, report
+from ..remote import fan_out
+from .ask import Dial, ask_all
+from .report import doubts, outcome
 from .stop import stop_gang
 
 ASK_TIMEOUT_S = 30.0
@@ -23,7 +23,7 @@ UNDECIDED_FOR = timedelta(seconds=150)
 """How long a start may take: younger jobs that do not run yet are left to whoever launches them."""
 
 
-def settle_gangs(cluster: Cluster, dial: Callable[[str], AgentClient]) -> list[Job]:
+def settle_gangs(cluster: Cluster, dial: Dial) -> list[Job]:
     """Settle every job that holds a lease, all of them at once. Returns those that ended or gave back a lease."""
     held = Counter(lease.job for lease in cluster.leases())
     before = {job: cluster.job(job) for job in held}
@@ -40,7 +40,7 @@ def settle_gangs(cluster: Cluster, dial: Callable[[str], AgentClient]) -> list[J
     return [job for name, job in after.items() if job.state != before[name].state or left[name] != held[name]]
 
 
-def settle_gang(cluster: Cluster, dial: Callable[[str], AgentClient], job: Job) -> Job:
+def settle_gang(cluster: Cluster, dial: Dial, job: Job) -> Job:
     """Ask the nodes that hold leases of ``job``; end and release it if it is over, else leave it as it is.
 
     A job of which one part has failed is over: the other parts are stopped. A node that does not answer keeps its
@@ -53,8 +53,12 @@ def settle_gang(cluster: Cluster, dial: Callable[[str], AgentClient], job: Job) 
     begun = parse(attempt.started_at or attempt.allocated_at or job.created_at)
     if job.state == "ALLOCATED" or (job.state == "STARTING" and utc_now() - begun < UNDECIDED_FOR):
         return job
-    reports = _ask(dial, leased, job.id, attempt.number)
+    words = ["status", "--job", job.id, "--attempt", str(attempt.number)]
+    reports = ask_all(dial, leased, words, timeout_s=ASK_TIMEOUT_S)
     heard = {name: one for name, one in reports.items() if one.state != "silent"}
+    if job.state == "STARTING" and any((one.status or {}).get("started_at") for one in heard.values()):
+        # Its launch died after the gate had opened: it runs, or ran, and its end is to be told as it is.
+        job = cluster.running(job.id, attempt.epoch)
     if job.state not in ENDED_JOBS:
         failed = any(one.state not in GOING_WELL for one in heard.values())
         succeeded = len(heard) == len(leased) and all(one.state == "succeeded" for one in heard.values())
@@ -68,21 +72,3 @@ def settle_gang(cluster: Cluster, dial: Callable[[str], AgentClient], job: Job) 
         return cluster.release(job.id, cleared=cleared, doubtful=doubtful, reason=job.reason)[0]
     end = outcome(list(heard.values())) if job.state == "RUNNING" else Outcome("FAILED", "its launch was interrupted")
     return cluster.finish(job.id, attempt.epoch, end, cleared=cleared, doubtful=doubtful)
-
-
-def _ask(dial: Callable[[str], AgentClient], nodes: list[str], job: str, attempt: int) -> dict[str, Report]:
-    def asker(name: str) -> Callable[[], Report]:
-        def call() -> Report:
-            client = dial(name)
-            try:
-                reply = client.call(["status", "--job", job, "--attempt", str(attempt)], timeout_s=ASK_TIMEOUT_S)
-            finally:
-                client.close()
-            one = report(reply, utc_now())
-            if one.status is None and one.code in ("", "no_such_job"):
-                return Report(name, {"state": "lost", "left": 0, "reason": f"{name} has no record of it"})
-            return one
-
-        return call
-
-    return {name: call.get() for name, call in fan_out({name: asker(name) for name in nodes}).items()}

@@ -11,18 +11,17 @@ import threading
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 from ..cluster import Cluster, Outcome
-from ..model import SECRET, InvalidInput, Job, JobSpec, MusterError, NoCapacity, utc_now, validated
-from ..remote import AgentClient, fan_out
+from ..model import SECRET, InvalidInput, Job, JobSpec, MusterError, NoCapacity, validated
+from ..remote import fan_out
 from ..remote.fan_out import Outcome as Call
 from ..scheduling import RankPlan, start_requests
 from ..scheduling.plan import GATE_TIMEOUT_S
-from .report import Report, doubts, refusal, refusal_codes, report
+from .ask import Dial, ask, not_asked
+from .report import Report, doubts, refusal, refusal_codes
 from .stop import release_gang, stop_gang
-
-Dial = Callable[[str], AgentClient]
-"""Gives a new client for the agent of a node, by the node's name."""
 
 START_TIMEOUT_S = GATE_TIMEOUT_S + 30.0
 RECALL_PAUSE_S = 0.5
@@ -123,14 +122,16 @@ def _ask_all(
             stop_gang(dial, [n for n in waiting if n not in reports], job.id, number, epoch, f"{absent} refused")
 
     def heard(call: Call[Report]) -> None:
-        trouble = f"{call.name} could not be asked: {type(call.error).__name__}: {call.error}"
-        reports[call.name] = one = call.value or Report(call.name, None, trouble, "internal")
+        reports[call.name] = one = call.value or not_asked(call.name, call.error)
         if one.code and not recall:
             recall.append(threading.Thread(target=call_off, args=(call.name,)))
             recall[0].start()
 
+    def start(name: str) -> Report:
+        return ask(clients[name], ["start"], json.dumps(requests[name]).encode(), timeout_s=START_TIMEOUT_S)
+
     try:
-        fan_out({name: _starter(clients[name], request) for name, request in requests.items()}, heard)
+        fan_out({name: partial(start, name) for name in requests}, heard)
     except BaseException:
         # An interruption: nobody would look after what may run by now.
         release_gang(cluster, dial, job, "the launch was interrupted")
@@ -140,15 +141,6 @@ def _ask_all(
     for client in clients.values():
         client.close()
     return {name: reports[name] for name in requests}, {name: client.commands for name, client in clients.items()}
-
-
-def _starter(client: AgentClient, request: Mapping[str, object]) -> Callable[[], Report]:
-    content = json.dumps(request).encode()
-
-    def call() -> Report:
-        return report(client.call(["start"], content, START_TIMEOUT_S), utc_now())
-
-    return call
 
 
 def _take_back(cluster: Cluster, dial: Dial, job: Job, epoch: int, reports: Mapping[str, Report]) -> None:

@@ -5,24 +5,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 from ..cluster import Cluster
-from ..model import Job, utc_now
-from ..remote import AgentClient, fan_out
-from .report import Report, doubts, report
+from ..model import Job
+from .ask import Dial, ask_all
+from .report import Report, doubts
 
 STOP_MARGIN_S = 30.0
 
 
 def stop_gang(
-    dial: Callable[[str], AgentClient],
-    nodes: Iterable[str],
-    job: str,
-    attempt: int,
-    epoch: int,
-    reason: str,
-    grace_s: int | None = None,
+    dial: Dial, nodes: Iterable[str], job: str, attempt: int, epoch: int, reason: str, grace_s: int | None = None
 ) -> dict[str, Report]:
     """End everything that the attempt started on ``nodes``; each node's last word, by name.
 
@@ -31,25 +25,12 @@ def stop_gang(
     words = ["stop", "--job", job, "--attempt", str(attempt), "--epoch", str(epoch), "--reason", reason]
     if grace_s is not None:
         words += ["--grace", str(grace_s)]
-
-    def stopper(name: str) -> Callable[[], Report]:
-        def call() -> Report:
-            client = dial(name)
-            try:
-                reply = client.call(words, timeout_s=(grace_s or 10) + STOP_MARGIN_S)
-            finally:
-                client.close()
-            one = report(reply, utc_now())
-            return one if one.status or one.error else Report(name, {"state": "canceled", "left": 0})
-
-        return call
-
-    return {name: call.get() for name, call in fan_out({name: stopper(name) for name in nodes}).items()}
+    after = ask_all(dial, nodes, words, timeout_s=(grace_s or 10) + STOP_MARGIN_S)
+    nothing = {"state": "canceled", "left": 0}
+    return {name: one if one.status or one.error else Report(name, nothing) for name, one in after.items()}
 
 
-def release_gang(
-    cluster: Cluster, dial: Callable[[str], AgentClient], job: Job, reason: str
-) -> tuple[Job, dict[str, str]]:
+def release_gang(cluster: Cluster, dial: Dial, job: Job, reason: str) -> tuple[Job, dict[str, str]]:
     """End ``job`` wherever it holds a lease, and give those leases back. Returns it, and the nodes left in doubt."""
     leased = sorted(lease.node for lease in cluster.leases(job.id))
     after: dict[str, Report] = {}

@@ -5,11 +5,19 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import signal
+from functools import partial
 
 import pytest
+from muster.cluster import open_cluster
 from muster.gang import follow_gang, release_gang, settle_gang, settle_gangs, start_gang, told
+from muster.gang.settle import UNDECIDED_FOR
+from muster.model import InvalidInput, iso, utc_now
+from muster.remote import fan_out
+from muster.scheduling import start_requests
 
 from .conftest import eventually, processes_of, spec
 
@@ -140,3 +148,55 @@ def test_a_supervisor_that_was_killed_makes_the_job_lost_and_its_ranks_are_ended
     assert "n2" in ended.outcome.reason
     assert cluster.leases() == []
     assert processes_of(job) == []
+
+
+def test_an_error_of_our_own_while_following_ends_the_wait_and_the_ranks(cluster, nodes):
+    job = running(cluster, nodes, "exec sleep 600")
+    dialed = []
+
+    def dial(name):
+        dialed.append(name)
+        if name == "n2" and dialed.count(name) == 1:
+            raise RuntimeError("a bug")
+        return nodes.dial(name)
+
+    ended = follow_gang(cluster, dial, job)
+    assert ended.job.state == "LOST"
+    assert "n2 could not be asked: RuntimeError: a bug" in ended.outcome.reason
+    assert list(ended.doubtful) == ["n2"]
+    assert [lease.node for lease in cluster.leases()] == ["n2"]
+
+
+def test_a_node_that_has_lost_its_record_makes_the_job_lost_at_once(cluster, nodes):
+    job = running(cluster, nodes, "[ $NODE_RANK = 0 ] && exit 0; exec sleep 600")
+    eventually(lambda: nodes.status("n1", job)["state"] == "succeeded", "the part on n1 ends")
+    shutil.rmtree(nodes.directory / "n1" / "jobs")
+    ended = follow_gang(cluster, nodes.dial, job)
+    assert (ended.job.state, ended.outcome.reason) == ("LOST", "lost n1: n1 has no record of it")
+    assert cluster.leases() == []
+    assert processes_of(job) == []
+
+
+def test_only_what_runs_can_be_followed(cluster, nodes):
+    job, _plan = cluster.allocate(spec(slots=1))
+    with pytest.raises(InvalidInput, match="is ALLOCATED: only a job that runs can be followed"):
+        follow_gang(cluster, nodes.dial, job)
+    assert cluster.job(job.id).state == "ALLOCATED"
+
+
+@pytest.mark.parametrize(("script", "end"), [("exec sleep 600", "RUNNING"), ("exit 0", "SUCCEEDED")])
+def test_a_launch_that_died_right_after_its_start_is_told_by_what_became_of_its_ranks(cluster, nodes, script, end):
+    job, plan = cluster.allocate(spec(script))
+    cluster.starting(job.id, 1)
+    requests = start_requests(
+        plan, job.spec, cluster.nodes(), job=job.id, attempt=1, epoch=1, lineage=cluster.lineage(), token="secret"
+    )
+    fan_out({name: partial(nodes.dial(name).call, ["start"], json.dumps(r).encode()) for name, r in requests.items()})
+    if end == "SUCCEEDED":
+        eventually(lambda: all(nodes.status(n, job)["state"] == "succeeded" for n in requests), "all parts end")
+    later = open_cluster(str(cluster.store), actor="test")
+    before = later.job(job.id)
+    overdue = before.attempts[0].model_copy(update={"allocated_at": iso(utc_now() - 2 * UNDECIDED_FOR)})
+    settled = settle_gang(later, nodes.dial, before.model_copy(update={"attempts": [overdue]}))
+    assert (settled.state, settled.reason) == (end, "")
+    assert bool(later.leases()) is (end == "RUNNING")
