@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..plugin_utils.fleet_action import FleetAction
@@ -12,11 +13,13 @@ from ..plugin_utils.fleet_action import FleetAction
 try:
     from ..module_utils.door.call import Call, Result
     from ..module_utils.model import MusterError
-    from ..module_utils.remote import AgentReply, fan_out
+    from ..module_utils.remote import AgentReply, Outcome, fan_out
 except ImportError:  # FleetAction says what is missing
     pass
 
 TIMEOUT_S = 60.0
+WOULD_INSTALL = ("agent_missing", "agent_outdated")
+"""Why a node does not answer in check mode, though it would once it has been given the agent."""
 
 
 class ActionModule(FleetAction):
@@ -35,30 +38,23 @@ class ActionModule(FleetAction):
         """The result of the task."""
         hosts = list(self.fleet.play_hosts if call.params["hosts"] is None else call.params["hosts"])
         self.fleet.prepare(hosts)
-        replies = {
-            name: outcome.value if outcome.value is not None else outcome.error
-            for name, outcome in fan_out({name: self._asker(name, call) for name in hosts}).items()
-        }
-        answered = {name: reply for name, reply in replies.items() if isinstance(reply, AgentReply) and reply.ok}
-        silent = {name: _why(reply) for name, reply in replies.items() if name not in answered}
-        missing = [
-            name for name in silent if call.check_mode and _code(replies[name]) in ("agent_missing", "agent_outdated")
-        ]
+        outcomes = fan_out({name: self._asker(name, call.params["verb"]) for name in hosts})
+        answered = {name: one.value for name, one in outcomes.items() if one.value is not None and one.value.ok}
+        silent = {name: _why(one) for name, one in outcomes.items() if name not in answered}
+        missing = [name for name in silent if call.check_mode and _code(outcomes[name]) in WOULD_INSTALL]
+        unreached = {name: why for name, why in silent.items() if name not in missing}
         nodes = []
         for name, reply in answered.items() if call.params["verb"] == "inventory" else ():
-            found = reply.payload["node"]
-            if found["nvml"]["status"] == "error":
-                silent[name] = f"NVML on {name} fails, so that its GPUs are not known: {found['nvml']['detail']}"
-            else:
-                nodes.append(
-                    self.fleet.facts(name) | {key: found[key] for key in ("gpus", "cpus", "memory_mib", "boot_id")}
-                )
+            try:
+                nodes.append(self._node(name, reply.payload["node"]))
+            except MusterError as error:
+                silent[name] = str(error)
         for name in missing:
             call.say(f"{name} would get the agent")
             del silent[name]
         for name, why in silent.items():
             call.warn(f"{name} is left out: {why}" if name not in why else f"left out: {why}")
-        call.cluster().contacted(list(answered), {n: w for n, w in silent.items() if n not in answered})
+        call.cluster().contacted(list(answered), unreached)
         result: Result = {
             "changed": bool(missing) or any(reply.installed for reply in answered.values()),
             "answers": {name: reply.payload for name, reply in answered.items()},
@@ -67,26 +63,30 @@ class ActionModule(FleetAction):
             "installed": missing or [name for name, reply in answered.items() if reply.installed],
         }
         if silent and (call.params["require_all"] or len(silent) == len(hosts)):
-            whom = "none" if len(silent) == len(hosts) else f"not all ({len(hosts) - len(silent)})"
+            whom = "none" if len(silent) == len(hosts) else f"only {len(hosts) - len(silent)}"
             result |= {"failed": True, "msg": f"{whom} of {len(hosts)} nodes can be used: {'; '.join(silent.values())}"}
         return result
 
-    def _asker(self, name: str, call: Call) -> Any:
+    def _asker(self, name: str, verb: str) -> Callable[[], AgentReply]:
         def ask() -> AgentReply:
             client = self.fleet.dial(name)
             try:
-                return client.call([call.params["verb"]], timeout_s=TIMEOUT_S)
+                return client.call([verb], timeout_s=TIMEOUT_S)
             finally:
                 client.close()
 
         return ask
 
+    def _node(self, name: str, found: Mapping[str, Any]) -> Result:
+        """What the inventory and the agent say of a node; raises :class:`MusterError` if that is not enough."""
+        if found["nvml"]["status"] == "error":
+            raise MusterError(f"NVML on {name} fails, so that its GPUs are not known: {found['nvml']['detail']}")
+        return self.fleet.facts(name) | {key: found[key] for key in ("gpus", "cpus", "memory_mib", "boot_id")}
 
-def _why(reply: AgentReply | Exception | None) -> str:
-    if isinstance(reply, MusterError | Exception):
-        return str(reply)
-    return str(reply.error) if reply is not None else "no answer"
+
+def _why(outcome: Outcome[AgentReply]) -> str:
+    return str(outcome.error or (outcome.value and outcome.value.error))
 
 
-def _code(reply: AgentReply | Exception | None) -> str:
-    return reply.error.code if isinstance(reply, AgentReply) and reply.error else ""
+def _code(outcome: Outcome[AgentReply]) -> str:
+    return outcome.value.error.code if outcome.value and outcome.value.error else ""

@@ -13,7 +13,6 @@ try:
     from ..module_utils.cluster import Cluster
     from ..module_utils.door.call import Call, Result
     from ..module_utils.gang import (
-        NotStarted,
         Report,
         follow_gang,
         release_gang,
@@ -57,12 +56,9 @@ class ActionModule(FleetAction):
         if call.check_mode or job.state in ("STARTING", "RUNNING"):
             return {"changed": job.state == "ALLOCATED", "job": _brief(job)}
         self.fleet.prepare_for(cluster, [job])
-        try:
-            started = start_gang(
-                cluster, self.fleet.dial, job, env=call.params["env"], within=call.params["within"], say=call.warn
-            )
-        except NotStarted as refusal:
-            return {"failed": True, "msg": str(refusal), "withdrawn": True}
+        started = start_gang(
+            cluster, self.fleet.dial, job, env=call.params["env"], within=call.params["within"], say=call.warn
+        )
         ranks, nodes = started.plan.world_size, [part.node for part in started.plan.nodes]
         call.say(f"{_title(started.job)} runs: {_count(ranks, 'rank')} on {', '.join(nodes)}")
         return {

@@ -98,10 +98,6 @@ commands:
   description: How many remote commands each node was sent.
   returned: with O(state=started)
   type: dict
-withdrawn:
-  description: Whether the launch was taken back before any process was started.
-  returned: with O(state=started), on failure
-  type: bool
 doubtful:
   description: Nodes that could not say that nothing of the job is left; they keep their lease and are drained.
   returned: with O(state=finished) or O(state=stopped)

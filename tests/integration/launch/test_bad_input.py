@@ -9,6 +9,8 @@ import json
 
 import pytest
 
+from tests.integration.launch.conftest import LOCAL, ROOT
+
 GOOD = {"name": "good", "command": ["true"], "nodes": 1}
 
 
@@ -106,3 +108,13 @@ def test_an_empty_inventory_is_no_success(site, tmp_path):
     run = site.play("launch", job=GOOD, inventory=empty)
     assert run.rc != 0
     assert "The inventory has no host to run a job on" in said(run)
+
+
+def test_a_node_whose_address_does_not_resolve_is_left_out_and_said(site, tmp_path):
+    inventory = tmp_path / "hosts.yml"
+    hosts = (ROOT / LOCAL / "hosts.yml").read_text()
+    inventory.write_text(hosts.replace("    n3:\n", "    n3:\n      muster_address: no-such-host.invalid\n"))
+    run = site.play("sync", inventory=inventory)
+    assert run.rc == 0, run.out
+    assert "no-such-host.invalid" in said(run)
+    assert {node["name"] for node in site.table("nodes")} == {"n1", "n2"}
