@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 
+from ..needs import need
 from .lab import Lab
 from .process import Process
 from .pytorch import torch
@@ -78,10 +79,7 @@ class Labs:
 @pytest.fixture(scope="session")
 def lab_of() -> Iterator[Labs]:
     """`lab_of(n)`: a lab of n nodes, down at the end of the test run."""
-    reason = missing()
-    if reason:
-        refuse = pytest.fail if os.environ.get("MUSTER_REQUIRE_LAB") == "1" else pytest.skip
-        refuse(reason)
+    need(missing())
     with ExitStack() as stack:
         yield Labs(stack)
 

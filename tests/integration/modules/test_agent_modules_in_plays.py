@@ -15,6 +15,7 @@ from muster.agent import package
 
 from tests.fakenvml import FakeNvml
 from tests.integration.modules.site import Played, Site, Task, task
+from tests.needs import needs
 from tests.unit.agent.node import Node, python, until
 
 TALKS = "import time; print('hello from the rank', flush=True); time.sleep(600)"
@@ -96,7 +97,7 @@ def test_a_node_without_the_agent_says_how_to_get_it(site: Site) -> None:
     assert "muster.training.provision" in played.results[0]["error"]["hint"]
 
 
-@pytest.mark.skipif(shutil.which("cc") is None, reason="the stand-in for NVML is compiled with cc")
+@needs(shutil.which("cc") is not None, "the stand-in for NVML is compiled with cc")
 def test_the_gpus_are_those_that_nvml_has(site: Site, node: Node) -> None:
     nvml = FakeNvml(site.directory / "nvml", gpus=2, model="NVIDIA H100 80GB HBM3", memory_mib=81559)
     found = {"environment": {"LD_LIBRARY_PATH": str(nvml.directory)}}

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from tests.needs import need
 from tests.unit.remote import sshd as server
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -24,10 +25,7 @@ Ways = dict[str, dict[str, Any]]
 @pytest.fixture(scope="session")
 def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[server.Sshd]:
     """A server for the whole session."""
-    reason = server.missing()
-    if reason:
-        refuse = pytest.fail if os.environ.get("MUSTER_REQUIRE_LAB") == "1" else pytest.skip
-        refuse(reason)
+    need(server.missing())
     with server.running(tmp_path_factory.mktemp("sshd")) as running:
         yield running
 
@@ -37,9 +35,8 @@ def ansible_playbook() -> str:
     """The command, of the environment that the tests run in if it has it."""
     beside = Path(sys.executable).with_name("ansible-playbook")
     found = str(beside) if beside.exists() else shutil.which("ansible-playbook")
-    if found is None:
-        pytest.skip("there is no ansible-playbook here")
-    return found
+    need(None if found else "there is no ansible-playbook here")
+    return str(found)
 
 
 class Playbooks:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.needs import needs
 from tests.unit.remote.sshd import Sshd
 from tests.unit.remote.test_remote_dial import add_to, ssh_agent
 
@@ -187,7 +188,7 @@ def sudo_works() -> bool:
         return False
 
 
-@pytest.mark.skipif(not sudo_works(), reason="this user cannot run sudo without a password")
+@needs(sudo_works(), "this user cannot run sudo without a password")
 def test_become_counts_wherever_it_is_said(playbooks: Any, everyway: Hosts, sshd: Sshd) -> None:
     becoming = {"ansible_become": True, "ansible_become_user": "nobody", "ansible_remote_tmp": "/tmp"}
     hosts: Hosts = {name: {**variables, **becoming} for name, variables in everyway.items() if name != "local"}

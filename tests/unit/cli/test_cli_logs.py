@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import getpass
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -25,6 +24,7 @@ from muster.model import Job
 from muster.remote import AgentClient, Dialer, Target, client_for, transport_to
 from muster.store import DirectoryStore
 
+from tests.needs import need
 from tests.unit.remote import sshd as server
 from tests.unit.samples import facts, spec
 
@@ -56,10 +56,7 @@ class Running:
 
 @pytest.fixture(scope="module")
 def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[server.Sshd]:
-    reason = server.missing()
-    if reason:
-        refuse = pytest.fail if os.environ.get("MUSTER_REQUIRE_LAB") == "1" else pytest.skip
-        refuse(reason)
+    need(server.missing())
     with server.running(tmp_path_factory.mktemp("sshd")) as running:
         yield running
 

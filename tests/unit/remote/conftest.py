@@ -4,7 +4,6 @@
 
 """Nodes that are this machine, reached in every way the library has: over a real sshd, directly, through sudo."""
 
-import os
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -12,16 +11,14 @@ from collections.abc import Iterator
 import pytest
 from muster.remote import Dialer, Target, Transport, transport_to
 
+from tests.needs import need
 from tests.unit.remote import sshd as server
 
 
 @pytest.fixture(scope="session")
 def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[server.Sshd]:
     """A server for the whole session."""
-    reason = server.missing()
-    if reason:
-        refuse = pytest.fail if os.environ.get("MUSTER_REQUIRE_LAB") == "1" else pytest.skip
-        refuse(reason)
+    need(server.missing())
     with server.running(tmp_path_factory.mktemp("sshd")) as running:
         yield running
 

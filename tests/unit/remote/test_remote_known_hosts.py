@@ -14,6 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from muster.remote.known_hosts import KnownHosts
 
+from tests.needs import needs
+
 KEY = b"\0\0\0\x0bssh-ed25519"
 OTHER = b"\0\0\0\x0bssh-ed25519other"
 
@@ -67,7 +69,7 @@ def test_no_line_whatever_is_in_it_keeps_the_others_from_being_read(lines: list[
     assert hosts.verdict("n1", "ssh-ed25519", KEY) == "known"
 
 
-@pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="needs ssh-keygen")
+@needs(shutil.which("ssh-keygen") is not None, "there is no ssh-keygen")
 def test_names_hashed_by_openssh_are_found(tmp_path: Path) -> None:
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / "key"], check=True)
     kind, text = (tmp_path / "key.pub").read_text().split()[:2]
