@@ -77,9 +77,9 @@ try:
     from ..module_utils import gang
     from ..module_utils.agent import package
     from ..module_utils.cluster import open_cluster
-    from ..module_utils.door.call import actor
     from ..module_utils.model import MusterError
     from ..module_utils.remote import preload
+    from ..module_utils.store import actor
     from ..plugin_utils import documents, fleet_action, state_action, state_reader
     from ..plugin_utils.run_record import RunRecord
     from ..plugin_utils.run_summary import summary
@@ -145,7 +145,9 @@ class CallbackModule(CallbackBase):
             location = None if location is None else str(location)
             if location not in self._records:
                 dry_run = bool(context.CLIARGS.get("check"))
-                self._records[location] = RunRecord(open_cluster(location, actor=actor(), dry_run=dry_run))
+                self._records[location] = RunRecord(
+                    open_cluster(location, actor=actor("ansible"), dry_run=dry_run, tell=self._display.warning)
+                )
             self._record = self._records[location]
 
     def v2_runner_on_ok(self, result: CallbackTaskResult) -> None:

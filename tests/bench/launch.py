@@ -26,6 +26,8 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 from pathlib import Path
 
+from muster.store import DirectoryStore
+
 from tests.lab import Lab, Process
 
 from .timing import ROOT, BenchError, Cost, cost_of
@@ -67,8 +69,8 @@ class Bench:
     def launch(self) -> dict[str, Cost]:
         """launch.yml to its end, and to the moment when all nodes run and the state says so."""
         cost = self._muster("launch", "-e", f"@{self.job}", "-e", "muster_wait=false")
-        tables = json.loads((self.store / "state.json").read_text())
-        running = max(job["started_at"] for job in tables["jobs"].values() if job["started_at"])
+        jobs = DirectoryStore(self.store).read().all("jobs")
+        running = max(job["started_at"] for job in jobs if job["started_at"])
         reached_s = datetime.fromisoformat(running).timestamp() - cost.began_at
         self._muster("release", "-e", "muster_release=all")
         return {LAUNCH: cost, RUNNING: Cost(reached_s, cost.cpu_s, cost.began_at)}

@@ -12,7 +12,7 @@ import typer
 from ..agent.version import COLLECTION_VERSION
 from ..cluster import View, open_cluster
 from ..model import ENDED, MusterError, utc_now
-from ..store import default_location
+from ..store import actor, default_location
 from . import logs as job_logs
 from .output import never_fail_to_encode, say, show, show_json
 from .page import job_page
@@ -158,4 +158,4 @@ def _show_logs(documents: list[dict[str, Any]], prefixed: bool, as_json: bool) -
 
 
 def _view(store: str | None) -> View:
-    return open_cluster(store, actor="muster").view()
+    return open_cluster(store, actor=actor("muster"), tell=say).view()

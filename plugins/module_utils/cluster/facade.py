@@ -36,7 +36,7 @@ class Cluster:
 
     def view(self) -> View:
         """Everything at one point in time, without a lock."""
-        return View(self.store.read(), self.store.contacts())
+        return View(self.store.read(), self.store.contacts)
 
     def lineage(self) -> str:
         """Which cluster's state this is; epochs are compared within one lineage only."""
@@ -182,9 +182,11 @@ class Cluster:
         return iso(self._clock())
 
 
-def open_cluster(location: str | None, *, actor: str, dry_run: bool = False) -> Cluster:
+def open_cluster(
+    location: str | None, *, actor: str, dry_run: bool = False, tell: Callable[[str], None] | None = None
+) -> Cluster:
     """The cluster whose state is at ``location`` (see :func:`..store.open_store`)."""
-    return Cluster(open_store(location), actor=actor, dry_run=dry_run)
+    return Cluster(open_store(location, tell=tell), actor=actor, dry_run=dry_run)
 
 
 def node_documents(changes: Iterable[NodeChange], side: str) -> dict[str, Any]:

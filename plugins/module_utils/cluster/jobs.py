@@ -49,11 +49,6 @@ class Outcome:
     failure: dict[str, Any] | None = None
 
 
-def load_jobs(tables: Tables) -> list[Job]:
-    """All jobs, oldest first."""
-    return sorted((_job(row) for row in tables.all("jobs")), key=_age)
-
-
 def find(tables: Tables, reference: str) -> Job:
     """The job with this id, or the latest of this name."""
     row = tables.get("jobs", reference)

@@ -6,52 +6,88 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cached_property
 from typing import Any
 
-from ..model import natural
-from ..scheduling import capacities, rank_order
+from tinydb import where
+
+from ..model import Lease, Node, natural, restored
+from ..scheduling import Capacity, capacities, rank_order
 from ..store import Tables
-from .jobs import load_jobs, unknown_job
+from .jobs import unknown_job
 from .nodes import load_leases, load_nodes
 
 Document = dict[str, Any]
 
 
 class View:
-    """All of it at one point in time; see docs/state.md for the fields."""
+    """All of it at one point in time; see docs/state.md for the fields. What is not asked for is not read."""
 
-    def __init__(self, tables: Tables, last_seen: Mapping[str, str]) -> None:
+    def __init__(self, tables: Tables, contacts: Callable[[str | None], Mapping[str, str]]) -> None:
         self.serial = tables.serial
         self.lineage = tables.lineage
-        leases = load_leases(tables)
-        nodes = load_nodes(tables)
-        ordered = sorted(capacities(nodes.values(), leases), key=rank_order)
-        self.nodes: list[Document] = [
-            capacity.node.model_dump(mode="json")
-            | {
-                "status": capacity.status,
-                "last_seen": last_seen.get(capacity.node.name),
-                "size": capacity.size,
-                "free": capacity.free,
-                "jobs": list(capacity.holders),
-            }
-            for capacity in ordered
-        ]
-        leased: dict[str, set[str]] = defaultdict(set)
-        for lease in leases:
-            leased[lease.job].add(lease.node)
-        self.jobs: list[Document] = [_job(job.model_dump(mode="json"), leased[job.id]) for job in load_jobs(tables)]
-        self.leases: list[Document] = [lease.model_dump(mode="json") for lease in leases]
+        self._tables = tables
+        self._contacts = contacts
+
+    @cached_property
+    def nodes(self) -> list[Document]:
+        """All nodes, in rank order."""
+        last_seen = self._contacts(None)
+        ordered = sorted(capacities(load_nodes(self._tables).values(), self._leases), key=rank_order)
+        return [_node(capacity, last_seen) for capacity in ordered]
+
+    @cached_property
+    def jobs(self) -> list[Document]:
+        """All jobs, oldest first."""
+        return [self._job(row) for row in sorted(self._tables.all("jobs"), key=_age)]
+
+    @cached_property
+    def leases(self) -> list[Document]:
+        """All leases."""
+        return [lease.model_dump(mode="json") for lease in self._leases]
+
+    def node(self, name: str) -> Document | None:
+        """The node of this name; no other is read."""
+        row = self._tables.get("nodes", name)
+        if row is None:
+            return None
+        mine = [lease for lease in self._leases if lease.node == name]
+        (capacity,) = capacities([restored(Node, row, f"node {name}")], mine)
+        return _node(capacity, self._contacts(name))
 
     def job(self, reference: str) -> Document:
         """The job with this id, or the latest of this name; :class:`NotFound` if there is none."""
-        found = [job for job in self.jobs if job["id"] == reference] or [
-            job for job in self.jobs if job["name"] == reference
-        ]
-        if not found:
-            raise unknown_job(reference, self.jobs)
-        return found[-1]
+        row = self._tables.get("jobs", reference)
+        if row is None:
+            named = self._tables.search("jobs", where("name") == reference)
+            if not named:
+                raise unknown_job(reference, self._tables.all("jobs"))
+            row = max(named, key=_age)
+        return self._job(row)
+
+    @cached_property
+    def _leases(self) -> list[Lease]:
+        return load_leases(self._tables)
+
+    @cached_property
+    def _leased(self) -> dict[str, set[str]]:
+        leased: dict[str, set[str]] = defaultdict(set)
+        for lease in self._leases:
+            leased[lease.job].add(lease.node)
+        return leased
+
+    def _job(self, job: Document) -> Document:
+        last = job["attempts"][-1] if job["attempts"] else {}
+        plan = last.get("plan") or {}
+        return job | {
+            "attempt": last.get("number"),
+            "epoch": last.get("epoch"),
+            "world_size": plan.get("world_size"),
+            "nodes": [part["node"] for part in plan.get("nodes", [])],
+            "failure": last.get("failure"),
+            "leased": sorted(self._leased.get(job["id"], ()), key=natural),
+        }
 
     def counts(self) -> dict[str, int]:
         """How many nodes have each status."""
@@ -61,14 +97,15 @@ class View:
         return found
 
 
-def _job(job: Document, leased: set[str]) -> Document:
-    last = job["attempts"][-1] if job["attempts"] else {}
-    plan = last.get("plan") or {}
-    return job | {
-        "attempt": last.get("number"),
-        "epoch": last.get("epoch"),
-        "world_size": plan.get("world_size"),
-        "nodes": [part["node"] for part in plan.get("nodes", [])],
-        "failure": last.get("failure"),
-        "leased": sorted(leased, key=natural),
+def _node(capacity: Capacity, last_seen: Mapping[str, str]) -> Document:
+    return capacity.node.model_dump(mode="json") | {
+        "status": capacity.status,
+        "last_seen": last_seen.get(capacity.node.name),
+        "size": capacity.size,
+        "free": capacity.free,
+        "jobs": list(capacity.holders),
     }
+
+
+def _age(job: Document) -> tuple[str, str]:
+    return job["created_at"], job["id"]

@@ -5,16 +5,14 @@
 
 from __future__ import annotations
 
-import getpass
-import os
 import re
-import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn, Protocol
 
 from ..cluster import Cluster, open_cluster
 from ..model import MusterError, NoCapacity
+from ..store import actor
 
 Result = dict[str, Any]
 
@@ -43,7 +41,7 @@ class Call:
 
     def cluster(self) -> Cluster:
         """The cluster of the task's store; in check mode one that decides and writes nothing."""
-        return open_cluster(self.params["store"], actor=actor(), dry_run=self.check_mode)
+        return open_cluster(self.params["store"], actor=actor("ansible"), dry_run=self.check_mode, tell=self.warn)
 
 
 Answer = Callable[[Call], Result]
@@ -80,15 +78,6 @@ def run_module(module: Module, answer: Answer) -> NoReturn:
     if result.pop("failed", False):
         module.fail_json(**result)
     module.exit_json(**result)
-
-
-def actor() -> str:
-    """Who is written with each change: ``ansible:<user>@<control host>``."""
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):  # a container's user id need not have a name
-        user = f"uid {os.getuid()}"
-    return f"ansible:{user}@{socket.gethostname()}"
 
 
 def plain(value: Any) -> Any:

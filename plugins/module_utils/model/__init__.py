@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 from .errors import (
+    Conflict,
+    Damaged,
     InUse,
     InvalidInput,
     InvalidTransition,
@@ -29,7 +31,9 @@ __all__ = [
     "SECRET",
     "Admin",
     "Attempt",
+    "Conflict",
     "Constraints",
+    "Damaged",
     "Gpu",
     "Health",
     "InUse",

@@ -48,3 +48,11 @@ class NoCapacity(MusterError):
 
 class StoreError(MusterError):
     """State cannot be read or written; it was left as it is."""
+
+
+class Damaged(StoreError):
+    """A file of the state is not as it was written. It is kept as it is; what can be told from the rest is used."""
+
+
+class Conflict(MusterError):
+    """The document has changed since the caller read it; nothing was changed."""

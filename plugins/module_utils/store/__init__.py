@@ -5,9 +5,22 @@
 
 from __future__ import annotations
 
+from .actor import actor
+from .database import Database
 from .directory import DirectoryStore
-from .document import SCHEMA
+from .document import KEYS, SCHEMA
 from .location import Store, default_location, open_store
 from .tables import Draft, Tables
 
-__all__ = ["SCHEMA", "DirectoryStore", "Draft", "Store", "Tables", "default_location", "open_store"]
+__all__ = [
+    "KEYS",
+    "SCHEMA",
+    "Database",
+    "DirectoryStore",
+    "Draft",
+    "Store",
+    "Tables",
+    "actor",
+    "default_location",
+    "open_store",
+]

@@ -6,87 +6,264 @@
 from __future__ import annotations
 
 import contextlib
-import json
-from collections.abc import Iterator, Mapping
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from ..model import iso, utc_now
-from .document import Raw, decoded, empty, encoded
-from .files import exclusive, replace_durably, said_of
+from ..model import StoreError, iso, utc_now
+from . import liveness
+from .document import SCHEMA
+from .files import identity, keep_as, make_directory, replace_durably, said_of, sync_directory
+from .journal import End, Journal
+from .loading import BACKUP, DAMAGED, JOURNAL, LOCK, STATE, Loaded, load
+from .lock import Held, exclusive, witness
+from .snapshot import write_snapshot
+from .state import Change, Record, State
 from .tables import Draft, Tables
 
 LOCK_TIMEOUT_S = 60.0
+COMPACT_BYTES = 1 << 18
+"""A journal longer than this, and than a sixteenth of the snapshot, is folded into a new snapshot."""
+COMPACT_SHARE = 16
+EPOCH_LEAP = 1000
+"""How far the epoch leaps when transactions were lost, any of which may have given one."""
+RETRIES = 20
+"""How often a reader begins again because others replaced the files under it."""
 
 
 class DirectoryStore:
-    """State in ``state.json`` (TinyDB's own layout, mode 0600), liveness beside it in ``liveness.json``.
+    """State in ``state.json`` (the last snapshot, in TinyDB's own layout) and ``journal`` (the transactions since).
 
-    A transaction holds one lock from its read to its write, and is on disk when it returns. Reads take no lock:
-    they see the state before or after any transaction, never between.
+    A transaction holds one lock from its read to its write, and is on disk when it returns. Reads take no lock: they
+    see the state before or after any transaction, never between. The object may be kept, and used by several threads:
+    it reads only what was written since it was used last. ``tell`` (default: the log) hears what a
+    person should: damage, and what was done about it.
     """
 
-    def __init__(self, path: Path, *, lock_timeout_s: float = LOCK_TIMEOUT_S) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        lock_timeout_s: float = LOCK_TIMEOUT_S,
+        compact_bytes: int = COMPACT_BYTES,
+        tell: Callable[[str], None] | None = None,
+    ) -> None:
         self.path = path
         self.lock_timeout_s = lock_timeout_s
+        self.compact_bytes = compact_bytes
         self.transactions = 0
         """How many transactions this object has committed: what tests and benchmarks count."""
+        self._tell_person = tell or logging.getLogger("muster.store").warning
+        self._told: set[str] = set()
+        self._state, self._lock = path / STATE, path / LOCK
+        self._journal = Journal(path / JOURNAL)
+        self._mutex = threading.RLock()
+        self._loaded: Loaded | None = None
+        self._handed_out = False
 
     def __str__(self) -> str:
         return str(self.path)
 
     def read(self) -> Tables:
         """The state as it is now; an empty one where nobody has written yet."""
-        return Tables(self._load())
+        with self._mutex:
+            return Tables(self._shared(self._current()))
 
     @contextlib.contextmanager
     def transaction(self, *, who: str, why: str) -> Iterator[Draft]:
         """Change the state wholly or, if the block raises, not at all. A block that changes nothing writes nothing."""
-        self._make_directory()
-        with exclusive(self.path / "lock", timeout_s=self.lock_timeout_s):
-            draft = Draft(self._load())
+        with self._writing(who) as (loaded, lock):
+            draft = Draft(loaded.state)
             yield draft
-            if draft.changed:
-                content = encoded(draft.sealed(who=who, why=why, at=iso(utc_now())))
-                with said_of(self.path / "state.json", "written"):
-                    replace_durably(self.path / "state.json", content)
-                self.transactions += 1
+            self._commit(loaded, draft, lock, {"who": who, "why": why})
 
     @contextlib.contextmanager
     def rehearsal(self) -> Iterator[Draft]:
         """A transaction that is never written and locks nothing: what check mode decides on."""
-        yield Draft(self._load())
+        with self._mutex:
+            draft = Draft(self._shared(self._current()))
+        yield draft
 
-    def contacts(self) -> dict[str, str]:
-        """When each node was last seen (node name -> ISO 8601). Not a part of the state, and lost without harm."""
-        try:
-            seen = json.loads(_content(self.path / "liveness.json") or b"{}")
-        except ValueError:
-            return {}
-        return {str(name): str(at) for name, at in seen.items()} if isinstance(seen, dict) else {}
+    def contacts(self, name: str | None = None) -> dict[str, str]:
+        """When each node (or the one of this name) was last seen: name -> ISO 8601. Not a part of the state, and lost
+        without harm."""
+        return liveness.contacts(self.path, name)
+
+    def contact_mark(self) -> int:
+        """Another number after each contact that was noted."""
+        return liveness.mark(self.path)
 
     def contacted(self, seen: Mapping[str, str]) -> None:
         """Note that these nodes were seen; an older time never replaces a newer one."""
-        self._make_directory()
-        with exclusive(self.path / "liveness.lock", timeout_s=self.lock_timeout_s):
-            known = self.contacts()
-            merged = known | {name: max(at, known.get(name, "")) for name, at in seen.items()}
-            if merged != known:
-                with said_of(self.path / "liveness.json", "written"):
-                    replace_durably(self.path / "liveness.json", json.dumps(merged, indent=1).encode())
+        liveness.contacted(self.path, seen)
 
-    def _load(self) -> Raw:
-        path = self.path / "state.json"
-        text = _content(path)
-        return empty() if text is None else decoded(text, str(path))
+    def compact(self, *, who: str = "compact") -> int:
+        """Fold the journal into a new snapshot now; the serial that it has."""
+        with self._writing(who) as (loaded, _lock):
+            if loaded.segment.length:
+                self._rebase(loaded)
+            return loaded.state.serial
 
-    def _make_directory(self) -> None:
-        with said_of(self.path, "created"):
-            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    @contextlib.contextmanager
+    def _writing(self, who: str) -> Iterator[tuple[Loaded, Held]]:
+        """Hold the lock over a state that is whole, and up to date."""
+        if self._loaded is None or self._loaded.base is None:
+            with said_of(self.path, "created"):
+                make_directory(self.path)
+        with exclusive(self._lock, timeout_s=self.lock_timeout_s) as lock:
+            with self._mutex:
+                loaded = self._settled(lock, who)
+            yield loaded, lock
 
+    def _current(self) -> Loaded:
+        """The state as far as it is on disk, read without a lock."""
+        loaded = self._up_to_date() or self._load()
+        if loaded.troubles and identity(self._lock):
+            # Another process may be in the middle of something: nobody is while we hold the lock.
+            with contextlib.suppress(StoreError), exclusive(self._lock, timeout_s=self.lock_timeout_s):
+                loaded = self._load()
+        self._tell(*loaded.troubles)
+        return loaded
 
-def _content(path: Path) -> bytes | None:
-    with said_of(path, "read"):
-        try:
-            return path.read_bytes()
-        except FileNotFoundError:
+    def _up_to_date(self) -> Loaded | None:
+        """What was loaded before, with what was written since; None if it must be loaded anew."""
+        loaded = self._loaded
+        if loaded is None or loaded.base is None or loaded.troubles:
             return None
+        if identity(self._state) != loaded.base.identity:
+            return None
+        if loaded.segment.grown():
+            if self._handed_out:
+                loaded.state, self._handed_out = loaded.state.copy(), False
+            loaded.end = loaded.segment.follow(loaded.state)
+        return None if loaded.end is End.DAMAGED else loaded
+
+    def _load(self, *, whole: bool = False) -> Loaded:
+        with said_of(self.path, "read"):
+            for _time in range(RETRIES):
+                before = identity(self._state)
+                loaded = load(self.path, self._acknowledged(), whole=whole)
+                if identity(self._state) == (loaded.base.identity if loaded.base else before):
+                    break
+        self._loaded, self._handed_out = loaded, False
+        return loaded
+
+    def _acknowledged(self) -> int:
+        try:
+            return witness(self._lock.read_bytes())
+        except OSError:
+            return 0
+
+    def _settled(self, lock: Held, who: str) -> Loaded:
+        """The state under the lock: a torn end is cut, damage is mended, an earlier schema is brought forward."""
+        loaded = self._up_to_date()
+        if (
+            loaded is None
+            or loaded.end is not End.WHOLE
+            or loaded.state.serial < lock.acknowledged
+            or not loaded.checked
+        ):
+            loaded = self._load(whole=True)
+        self._tell(*loaded.troubles)
+        if loaded.lost:
+            self._mend(loaded, lock, who)
+        elif loaded.end is End.TORN:
+            loaded.segment.cut()
+            loaded.end = End.WHOLE
+        if loaded.troubles or loaded.state.schema < SCHEMA:
+            with said_of(self.path / DAMAGED, "written"):
+                self._keep_aside(loaded)
+            if loaded.base is None or loaded.state.schema < SCHEMA:
+                self._rebase(loaded)
+            loaded = self._load(whole=True)
+        return loaded
+
+    def _mend(self, loaded: Loaded, lock: Held, who: str) -> None:
+        """Go on from the last transaction that is good, and write down in the journal what was lost."""
+        with said_of(self.path / DAMAGED, "written"):
+            self._keep_aside(loaded)
+            draft = Draft(loaded.state)
+            draft.next_epoch(EPOCH_LEAP + loaded.lost)
+            serial, lost = loaded.lost_to + 1, loaded.lost
+            why = f"recovered: {loaded.troubles[-1]}"
+            record = _record(serial, {"who": who, "why": why}, draft.changes()) | {"lost": lost}
+            for after, path in self._journal.segments().items():
+                if after > loaded.state.serial:
+                    path.unlink()
+            loaded.segment.mend(record)
+            lock.note(serial)
+            loaded.state.apply(record, loaded.segment.chain)
+
+    def _keep_aside(self, loaded: Loaded) -> None:
+        if not loaded.damaged:
+            return
+        make_directory(self.path / DAMAGED)
+        stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+        for path in loaded.damaged:
+            keep_as(path, self.path / DAMAGED / f"{stamp}-{path.name}")
+        sync_directory(self.path / DAMAGED)
+        loaded.damaged = []
+        self._tell(f"the damaged files are kept in {self.path / DAMAGED}")
+
+    def _commit(self, loaded: Loaded, draft: Draft, lock: Held, said: Mapping[str, str]) -> None:
+        changes = draft.changes()
+        if not changes:
+            return
+        record = _record(loaded.state.serial + 1, said, changes)
+        with self._mutex:
+            if loaded.fresh:
+                loaded = self._rebase(loaded)
+            try:
+                chain = loaded.segment.append(record)
+            except BaseException:
+                self._loaded = None
+                raise
+            if self._handed_out:
+                loaded.state, self._handed_out = loaded.state.copy(), False
+            loaded.state.apply(record, chain, draft.written)
+            lock.note(record["serial"])
+            self.transactions += 1
+            if self._journal_is_long(loaded):
+                try:
+                    self._rebase(loaded)
+                except (StoreError, OSError) as error:  # the transaction is on disk, and the journal can grow
+                    self._tell(f"the journal could not be folded into a new snapshot: {error}")
+
+    def _journal_is_long(self, loaded: Loaded) -> bool:
+        size = loaded.base.size if loaded.base else 0
+        return loaded.segment.length > max(self.compact_bytes, size // COMPACT_SHARE if self.compact_bytes else 0)
+
+    def _rebase(self, loaded: Loaded) -> Loaded:
+        """Write the state as a new snapshot, on which the journal goes on. The one before stays as the backup."""
+        path, backup = self._state, self.path / BACKUP
+        good = loaded.base is not None
+        with said_of(path, "written"):
+            replace_durably(
+                path,
+                lambda file: write_snapshot(file, loaded.state),
+                before=lambda: keep_as(path, backup) if good else None,
+            )
+            sync_directory(self.path)
+            with contextlib.suppress(OSError):  # packing history can wait
+                self._journal.retire(loaded.base_serial if good else 0)
+        if loaded.state.schema < SCHEMA:
+            liveness.forget_first_schema(self.path)
+        loaded = self._load()
+        loaded.checked = True
+        return loaded
+
+    def _shared(self, loaded: Loaded) -> State:
+        self._handed_out = True
+        return loaded.state
+
+    def _tell(self, *news: str) -> None:
+        for notice in news:
+            if notice not in self._told:
+                self._told.add(notice)
+                self._tell_person(notice)
+
+
+def _record(serial: int, said: Mapping[str, str], changes: list[Change]) -> Record:
+    return {"serial": serial, "at": iso(utc_now()), **said, "changes": changes}

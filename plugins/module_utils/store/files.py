@@ -1,93 +1,181 @@
 # Copyright (c) 2026 The Muster authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Files that are whole or not there: atomic replace with fsync, and locks that the kernel drops with their process."""
+"""Files of the store: read at any place, put in place whole or not at all, and what the operating system refuses."""
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
-import json
+import gzip
 import os
-import socket
-import time
-from collections.abc import Iterator
+import pwd
+import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO, Protocol
 
-from ..model import StoreError, iso, utc_now
+from ..model import StoreError
 
 
-def replace_durably(path: Path, content: bytes) -> None:
-    """Write ``content`` beside ``path``, flush it to disk, and put it in its place (mode 0600).
+class Read(Protocol):
+    """Gives ``length`` bytes from ``offset`` on, or fewer at the end of the file."""
 
-    The caller holds a lock. What a killed writer left beside ``path`` is written over by the next one.
+    @property
+    def size(self) -> int: ...
+
+    def __call__(self, offset: int, length: int) -> bytes: ...
+
+
+class OpenFile:
+    """A file that stays readable whatever becomes of its name; closed when nobody needs it any more.
+
+    Not mapped into memory: a file that shrinks would end the process instead of raising an error.
+    """
+
+    def __init__(self, path: Path, flags: int = os.O_RDONLY) -> None:
+        self.handle = os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        status = os.fstat(self.handle)
+        self.identity = (status.st_dev, status.st_ino)
+        """No other file has it while this one is open."""
+
+    @property
+    def size(self) -> int:
+        return os.fstat(self.handle).st_size
+
+    def __call__(self, offset: int, length: int) -> bytes:
+        found = os.pread(self.handle, length, offset)
+        while len(found) < length and (more := os.pread(self.handle, length - len(found), offset + len(found))):
+            found += more
+        return found
+
+    def __del__(self) -> None:
+        if hasattr(self, "handle"):
+            os.close(self.handle)
+
+
+class HeldBytes:
+    """The content of a file that had to be unpacked."""
+
+    def __init__(self, content: bytes) -> None:
+        self.content = content
+
+    @property
+    def size(self) -> int:
+        return len(self.content)
+
+    def __call__(self, offset: int, length: int) -> bytes:
+        return self.content[offset : offset + length]
+
+
+def opened(path: Path) -> Read:
+    """The file, unpacked if its name ends in ``.gz``."""
+    return HeldBytes(content_of(path)) if path.suffix == ".gz" else OpenFile(path)
+
+
+def content_of(path: Path) -> bytes:
+    """All of a file, unpacked if its name ends in ``.gz``."""
+    content = path.read_bytes()
+    if path.suffix != ".gz":
+        return content
+    try:
+        return gzip.decompress(content)
+    except (EOFError, gzip.BadGzipFile, OSError, ValueError) as error:
+        raise StoreError(f"{path} is damaged: {error}") from error
+
+
+def identity(path: Path) -> tuple[int, int] | None:
+    """Which file has this name now (see :class:`OpenFile`); None if there is none."""
+    try:
+        status = os.stat(path)
+    except FileNotFoundError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def replace_durably(path: Path, write: Callable[[BinaryIO], None], before: Callable[[], None] | None = None) -> None:
+    """Write a file beside ``path``, flush it to disk, and put it in its place (mode 0600).
+
+    ``before`` is called when nothing but the last step can fail. The caller holds a lock. What a killed writer left
+    beside ``path`` is written over by the next one. The name is durable once the directory is flushed as well
+    (:func:`sync_directory`).
     """
     unfinished = path.with_name(f".{path.name}.new")
     handle = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    with open(handle, "wb") as file:
-        os.fchmod(handle, 0o600)
-        file.write(content)
-        file.flush()
+    try:
+        with open(handle, "wb") as file:
+            os.fchmod(handle, 0o600)
+            write(file)
+            file.flush()
+            os.fsync(handle)
+        if before:
+            before()
+        os.replace(unfinished, path)
+    except OSError:
+        unfinished.unlink(missing_ok=True)
+        raise
+
+
+def keep_as(path: Path, other: Path) -> None:
+    """Give the file ``path`` the name ``other`` as well, in place of what has it."""
+    spare = other.with_name(f".{other.name}.new")
+    spare.unlink(missing_ok=True)
+    try:
+        os.link(path, spare)
+    except PermissionError:
+        raise
+    except OSError:  # a file system without second names
+        with open(path, "rb") as file:
+            return replace_durably(other, lambda copy: shutil.copyfileobj(file, copy))
+    os.replace(spare, other)
+    spare.unlink(missing_ok=True)  # rename does nothing where both are one file already
+
+
+def sync_directory(path: Path) -> None:
+    """Make the names in a directory durable."""
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
         os.fsync(handle)
-    os.replace(unfinished, path)
-    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(directory)
     finally:
-        os.close(directory)
+        os.close(handle)
 
 
-@contextlib.contextmanager
-def exclusive(path: Path, *, timeout_s: float) -> Iterator[None]:
-    """Hold the lock file ``path``; raises :class:`StoreError` naming the holder after ``timeout_s``.
-
-    The file is never renamed nor removed, so that everybody locks the same one; it says who holds it.
-    """
-    with said_of(path, "locked"):
-        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        with said_of(path, "locked"):
-            _wait_for(lock, path, timeout_s)
-            holder = {"pid": os.getpid(), "host": socket.gethostname(), "since": iso(utc_now())}
-            os.ftruncate(lock, 0)
-            os.pwrite(lock, json.dumps(holder).encode(), 0)
-        yield
-    finally:
-        # A child that another thread forked meanwhile shares the lock: to close our end alone would not give it up.
-        fcntl.flock(lock, fcntl.LOCK_UN)
-        os.close(lock)
+def make_directory(path: Path) -> None:
+    """Make a directory for the owner alone, durably; one that is there is left as it is."""
+    if path.is_dir():
+        return
+    missing = [place for place in (path, *path.parents) if not place.exists()]
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for place in missing:
+        sync_directory(place.parent)
 
 
-@contextlib.contextmanager
-def said_of(path: Path, verb: str) -> Iterator[None]:
+class said_of:
     """What the operating system refuses, as a :class:`StoreError` that names ``path``."""
+
+    def __init__(self, path: Path, verb: str) -> None:
+        self._path = path
+        self._verb = verb
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, OSError):
+            raise StoreError(
+                f"{self._path} cannot be {self._verb}: {error.strerror or error}{_owner(self._path, error)}",
+                "nothing was changed; the store is set by the option store or MUSTER_STORE",
+            ) from error
+
+
+def _owner(path: Path, error: OSError) -> str:
+    if not isinstance(error, PermissionError):
+        return ""
     try:
-        yield
-    except OSError as error:
-        raise StoreError(
-            f"{path} cannot be {verb}: {error.strerror or error}",
-            "the store is set by the option store or MUSTER_STORE",
-        ) from error
-
-
-def _wait_for(lock: int, path: Path, timeout_s: float) -> None:
-    deadline = time.monotonic() + timeout_s
-    while True:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
-        except BlockingIOError:
-            if time.monotonic() >= deadline:
-                raise StoreError(
-                    f"{path.parent} is locked by {_holder(path)} and was not free within {timeout_s:g} s",
-                    "wait for it to finish, or look at that process",
-                ) from None
-            time.sleep(0.005)
-
-
-def _holder(path: Path) -> str:
+        owner = path.stat().st_uid
+    except OSError:
+        return ""
+    if owner == os.geteuid():
+        return ""
     try:
-        said = json.loads(path.read_bytes())
-        return f"process {said['pid']} on {said['host']} since {said['since']}"
-    except (OSError, ValueError, KeyError, TypeError):
-        return "another process"
+        return f", it belongs to {pwd.getpwuid(owner).pw_name}"
+    except KeyError:
+        return f", it belongs to uid {owner}"

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
@@ -27,7 +27,9 @@ class Store(Protocol):
 
     def rehearsal(self) -> AbstractContextManager[Draft]: ...
 
-    def contacts(self) -> dict[str, str]: ...
+    def contacts(self, name: str | None = None) -> dict[str, str]: ...
+
+    def contact_mark(self) -> int: ...
 
     def contacted(self, seen: Mapping[str, str]) -> None: ...
 
@@ -38,8 +40,11 @@ def default_location() -> str:
     return os.environ.get("MUSTER_STORE") or f"{state_home}/muster"
 
 
-def open_store(location: str | None = None) -> Store:
-    """The store at ``location`` (default: :func:`default_location`). Opening makes and changes nothing."""
+def open_store(location: str | None = None, *, tell: Callable[[str], None] | None = None) -> DirectoryStore:
+    """The store at ``location`` (default: :func:`default_location`). Opening makes and changes nothing.
+
+    ``tell``: who is told of damage (default: the log).
+    """
     location = location or default_location()
     scheme, separator, _rest = location.partition("://")
     if separator and scheme != "file":
@@ -50,4 +55,4 @@ def open_store(location: str | None = None) -> Store:
     path = Path(expanded)
     if os.path.isfile(path):
         raise InvalidInput(f"store {path} is a file", "give the directory that it lies in")
-    return DirectoryStore(path.absolute())
+    return DirectoryStore(path.absolute(), tell=tell)

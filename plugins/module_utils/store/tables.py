@@ -1,162 +1,243 @@
 # Copyright (c) 2026 The Muster authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The state's tables at one point in time, read and changed through TinyDB."""
+"""The state's tables at one point in time, and the changes that a transaction is about to make to them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, MutableMapping
+import os
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from tinydb import TinyDB
 from tinydb.queries import QueryLike
-from tinydb.storages import Storage
-from tinydb.table import Table
 
-from ..model import StoreError
-from .document import KEYS, Document, Raw
+from ..model import Conflict, InvalidInput, StoreError
+from .document import KEYS, Document, dumped, own
+from .edits import difference, edited
+from .snapshot import OWN_TABLES
+from .state import Change, State
 
-
-class HeldInMemory(Storage):
-    """TinyDB over a state that was read whole, once: what TinyDB writes stays here until the transaction ends."""
-
-    def __init__(self, raw: Raw) -> None:
-        self.raw = raw
-
-    def read(self) -> Raw:
-        return self.raw
-
-    def write(self, data: dict[str, dict[str, Any]]) -> None:
-        self.raw = data
+_EPOCH_ROW = "state"
 
 
 class Tables:
     """A consistent view. What it hands out is the caller's own copy."""
 
-    def __init__(self, raw: Raw) -> None:
-        self._held = HeldInMemory(raw)
-        self._db = TinyDB(storage=lambda: self._held)
-        self._numbers: dict[str, dict[str, int]] = {}
+    def __init__(self, state: State) -> None:
+        self._state = state
 
     @property
     def serial(self) -> int:
         """How many transactions have changed the state since it was made."""
-        return int(self._meta()["serial"])
+        return self._state.serial
 
     @property
     def lineage(self) -> str:
         """Which cluster's state this is: it never changes."""
-        return str(self._meta()["lineage"])
+        return self._state.lineage
+
+    @property
+    def changed(self) -> Mapping[str, str]:
+        """Who made the last transaction, why, and when (``who``, ``why``, ``at``); empty before the first."""
+        return dict(self._state.changed)
+
+    @property
+    def epoch(self) -> int:
+        """The last fencing token that was given."""
+        row = self.get("meta", _EPOCH_ROW)
+        return int(row["epoch"]) if row else 0
+
+    def names(self) -> list[str]:
+        """The tables that have documents, and Muster's own."""
+        return sorted({*KEYS, *(name for name in self._state.tables if self.count(name))})
+
+    def count(self, table: str) -> int:
+        """How many documents ``table`` has."""
+        return self._state.table(table).count
 
     def get(self, table: str, key: str) -> Document | None:
-        """The document named ``key``, or None."""
-        number = self._numbers_of(table).get(key)
-        row = None if number is None else self._db.table(table).get(doc_id=number)
-        return _own(row) if isinstance(row, dict) else None
+        """The document named ``key``, or None. Of a snapshot only this document is read."""
+        number = self.number(table, key)
+        return None if number is None else self.document(table, number)
+
+    def rev(self, table: str, key: str) -> int:
+        """The serial of the transaction that changed this document last; 0 if there is none."""
+        number = self._state.table(table).find(key)
+        return 0 if number is None else self._state.table(table).rev(number)
+
+    def rev_of(self, table: str, number: int) -> int:
+        """The same, by TinyDB's number."""
+        return self._state.table(table).rev(number)
 
     def all(self, table: str) -> list[Document]:
         """All documents of ``table``, in the order in which they came."""
-        return [_own(row) for row in self._table(table)]
+        return [document for _number, document in self.items(table)]
 
     def search(self, table: str, query: QueryLike) -> list[Document]:
         """The documents that a TinyDB query matches."""
-        return [_own(row) for row in self._table(table).search(query)]
+        return [document for _number, document in self.matching(table, query)]
 
-    def _table(self, table: str) -> Table:
-        return self._db.table(table)
+    def number(self, table: str, key: str) -> int | None:
+        """TinyDB's number of the document named ``key``."""
+        return self._state.table(table).find(key)
 
-    def _numbers_of(self, table: str) -> dict[str, int]:
-        """TinyDB's own number of each document, by name: TinyDB has no index but that."""
-        if table not in self._numbers:
-            self._numbers[table] = {row[KEYS[table]]: row.doc_id for row in self._db.table(table)}
-        return self._numbers[table]
+    def document(self, table: str, number: int) -> Document | None:
+        """The document with this number."""
+        return self._state.table(table).get(number)
 
-    def _meta(self) -> Document:
-        meta = self.get("meta", "state")
-        if meta is None:  # document.decoded() lets no such state through
-            raise StoreError("the state has lost its meta row")
-        return meta
+    def items(self, table: str, needle: bytes = b"") -> Iterator[tuple[int, Document]]:
+        """All documents with their numbers; those whose JSON lacks ``needle`` may be left out."""
+        return self._state.table(table).items(needle)
+
+    def matching(self, table: str, query: QueryLike) -> Iterator[tuple[int, Document]]:
+        """The documents that a TinyDB query matches, with their numbers."""
+        return (item for item in self.items(table, _needle(query)) if query(item[1]))
 
 
 class Draft(Tables):
-    """Tables that a transaction may change. It knows what changed, so that an empty change costs nothing.
+    """Tables that a transaction may change. It knows what changed, so that an empty change costs nothing."""
 
-    Changes are gathered and given to TinyDB together, since each of its writes walks through a whole table.
-    """
+    def __init__(self, state: State) -> None:
+        super().__init__(state)
+        self._process = os.getpid()
+        self._work: dict[str, dict[int, Document | None]] = {}
+        self._before: dict[tuple[str, int], Document | None] = {}
+        self._names: dict[str, dict[str, int | None]] = {}
+        self._last: dict[str, int] = {}
 
-    def __init__(self, raw: Raw) -> None:
-        super().__init__(raw)
-        self._pending: dict[str, dict[str, Document]] = {table: {} for table in KEYS}
-        self._before: dict[tuple[str, str], Document | None] = {}
+    def put(self, table: str, document: Document, *, rev: int | None = None) -> bool:
+        """Store ``document`` under its own name, in place of the one there; whether that changed anything.
 
-    @property
-    def changed(self) -> bool:
-        """Whether anything is not as it was."""
-        return any(self.get(table, key) != before for (table, key), before in self._before.items())
-
-    def get(self, table: str, key: str) -> Document | None:
-        """As in :class:`Tables`."""
-        pending = self._pending[table].get(key)
-        return super().get(table, key) if pending is None else _own(pending)
-
-    def put(self, table: str, document: Document) -> bool:
-        """Store ``document`` under its own name, in place of the one there; whether that changed anything."""
+        With ``rev``, only if the document there is still of that revision (0: not there), else :class:`Conflict`.
+        """
         key = document[KEYS[table]]
-        there = self.get(table, key)
-        if there == document:
-            return False
-        self._before.setdefault((table, key), there)
-        self._pending[table][key] = _own(document)
-        return True
+        if rev is not None and rev != (found := self.rev(table, key)):
+            raise Conflict(
+                f"{key} in {table} is at revision {found}, not {rev}: somebody changed it meanwhile", "read it again"
+            )
+        number = self.number(table, key)
+        if number is None:
+            self.write(table, self.next_number(table), own(document))
+            return True
+        there = self._current(table, number)
+        edits = own(difference(there, document))
+        if edits:
+            self.write(table, number, edited(there, edits))
+        return bool(edits)
 
     def remove(self, table: str, keys: Iterable[str]) -> int:
         """Remove these documents; how many there were."""
-        documents = self._table(table)
-        numbers = self._numbers_of(table)
-        gone = [key for key in dict.fromkeys(keys) if key in numbers]
-        for key in gone:
-            self._before.setdefault((table, key), self.get(table, key))
-        if gone:
-            documents.remove(doc_ids=[numbers.pop(key) for key in gone])
-        return len(gone)
+        numbers = {self.number(table, key) for key in keys} - {None}
+        for number in numbers:
+            self.write(table, number, None)  # type: ignore[arg-type]
+        return len(numbers)
 
-    def next_epoch(self) -> int:
+    def next_epoch(self, leap: int = 1) -> int:
         """The next fencing token: it only ever rises, whatever becomes of the job."""
-        meta = self._meta()
-        self.put("meta", {**meta, "epoch": meta["epoch"] + 1})
-        return int(meta["epoch"]) + 1
+        epoch = self.epoch + leap
+        self.put("meta", {"key": _EPOCH_ROW, "epoch": epoch})
+        return epoch
 
-    def sealed(self, *, who: str, why: str, at: str) -> Raw:
-        """The changed state, one serial further, as TinyDB lays it out."""
-        meta = self._meta()
-        self.put("meta", {**meta, "serial": meta["serial"] + 1, "changed": {"who": who, "why": why, "at": at}})
-        for table in KEYS:
-            self._table(table)
-        return self._held.raw
+    def next_number(self, table: str) -> int:
+        """A number for a new document, which is given only once."""
+        self._last[table] = max(self._last.get(table, 0), self._state.table(table).last) + 1
+        return self._last[table]
 
-    def _table(self, table: str) -> Table:
-        """TinyDB's table with all changes in it."""
-        documents = self._db.table(table)
-        numbers = self._numbers_of(table)
-        pending, self._pending[table] = self._pending[table], {}
-        replaced = [numbers[key] for key in pending if key in numbers]
-        added = [document for key, document in pending.items() if key not in numbers]
+    def write(self, table: str, number: int, document: Document | None) -> None:
+        """Put ``document`` (the draft's own from now on) at this number, or nothing. Muster's tables name each once."""
+        if table in OWN_TABLES:
+            raise InvalidInput(f"table {table} belongs to the store", "choose another name")
+        before = self._current(table, number)
+        names = self._names.setdefault(table, {})
+        if key := KEYS.get(table):
+            if document is not None and not isinstance(document.get(key), str):
+                raise InvalidInput(f"a document of the table {table} must have a {key} that is a string")
+            if before is not None:
+                names[before[key]] = None
+            if document is not None:
+                if self.number(table, document[key]) not in (None, number):
+                    raise InvalidInput(f"the table {table} has {document[key]} already")
+                names[document[key]] = number
+        self._work.setdefault(table, {})[number] = document
+        self._last[table] = max(self._last.get(table, 0), number)
 
-        def replace(row: MutableMapping[str, Any]) -> None:
-            fresh = pending[row[KEYS[table]]]
-            row.clear()
-            row.update(fresh)
+    @property
+    def changed_anything(self) -> bool:
+        """Whether anything is not as it was."""
+        return bool(self.changes())
 
-        if replaced:
-            documents.update(replace, doc_ids=replaced)
-        if added:
-            fresh = documents.insert_multiple(added)
-            numbers.update({document[KEYS[table]]: number for document, number in zip(added, fresh, strict=True)})
-        return documents
+    def changes(self) -> list[Change]:
+        """What is not as it was: the transaction as the journal gets it."""
+        if os.getpid() != self._process:
+            raise StoreError(
+                "a transaction was begun in one process and ended in another, which was forked from it",
+                "open the store in the process that writes; nothing was changed",
+            )
+        found = []
+        for table, documents in self._work.items():
+            key = KEYS.get(table)
+            for number, document in documents.items():
+                before = self._original(table, number)
+                if edits := difference(before, document):
+                    name = {"key": (document or before or {})[key]} if key else {}
+                    found.append({"table": table, "id": number, **name, "edits": edits})
+        return found
+
+    def written(self, table: str, number: int) -> Document | None:
+        """The document that was put at this number, the draft's own."""
+        return self._work[table][number]
+
+    def count(self, table: str) -> int:
+        """As in :class:`Tables`."""
+        there = self._state.table(table)
+        work = self._work.get(table, {})
+        return there.count + sum(
+            (document is not None) - (self._original(table, number) is not None) for number, document in work.items()
+        )
+
+    def number(self, table: str, key: str) -> int | None:
+        """As in :class:`Tables`."""
+        names = self._names.get(table, {})
+        return names[key] if key in names else super().number(table, key)
+
+    def document(self, table: str, number: int) -> Document | None:
+        """As in :class:`Tables`."""
+        there = self._current(table, number)
+        return None if there is None else own(there)
+
+    def items(self, table: str, needle: bytes = b"") -> Iterator[tuple[int, Document]]:
+        """As in :class:`Tables`."""
+        work = dict(self._work.get(table, {}))
+        for number, document in super().items(table, b"" if work else needle):
+            if number not in work:
+                yield number, document
+            elif (changed := work.pop(number)) is not None:
+                yield number, own(changed)
+        for number, added in work.items():
+            if added is not None:
+                yield number, own(added)
+
+    def _current(self, table: str, number: int) -> Document | None:
+        """The document as the draft has it, not to be changed."""
+        work = self._work.get(table, {})
+        return work[number] if number in work else self._original(table, number)
+
+    def _original(self, table: str, number: int) -> Document | None:
+        """The document as it was before the transaction, not to be changed."""
+        if (table, number) not in self._before:
+            self._before[table, number] = self._state.table(table).shared(number)
+        return self._before[table, number]
 
 
-def _own(value: Any) -> Any:
-    """A copy of plain JSON; five times as fast as ``copy.deepcopy``, which looks for more than that."""
-    if isinstance(value, dict):
-        return {key: _own(item) for key, item in value.items()}
-    return [_own(item) for item in value] if isinstance(value, list) else value
+def _needle(query: QueryLike) -> bytes:
+    """What the JSON of every document that matches must contain: of a comparison with a text, that text."""
+    found: Any = getattr(query, "_hash", None)
+    if isinstance(found, tuple) and found and found[0] == "and":
+        return max((_needle_of(part) for part in found[1]), key=len, default=b"")
+    return _needle_of(found)
+
+
+def _needle_of(found: Any) -> bytes:
+    if isinstance(found, tuple) and len(found) == 3 and found[0] == "==" and type(found[2]) is str:
+        return dumped(found[2])
+    return b""

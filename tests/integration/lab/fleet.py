@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tinydb import TinyDB
+from muster.store import Database
 
 from tests.lab.lab import Lab
 
@@ -76,8 +76,8 @@ class Fleet:
         return Run(done.returncode, done.stdout)
 
     def table(self, name: str) -> list[dict[str, Any]]:
-        """A table of the state, as stock TinyDB reads it."""
-        with TinyDB(self.store / "state.json") as db:
+        """A table of the state, as the store has it."""
+        with Database(self.store) as db:
             return [dict(row) for row in db.table(name)]
 
     def nodes(self) -> dict[str, dict[str, Any]]:

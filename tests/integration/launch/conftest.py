@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tinydb import TinyDB
+from muster.store import Database
 
 ROOT = Path(__file__).resolve().parents[3]
 LOCAL = "inventories/local"
@@ -70,8 +70,8 @@ class Site:
         return Run(process.returncode, out)
 
     def table(self, name: str) -> list[dict[str, Any]]:
-        """A table of the state, as stock TinyDB reads it."""
-        with TinyDB(self.store / "state.json") as db:
+        """A table of the state, as the store has it."""
+        with Database(self.store) as db:
             return [dict(row) for row in db.table(name)]
 
     def jobs(self) -> dict[str, dict[str, Any]]:

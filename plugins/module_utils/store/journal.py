@@ -1,0 +1,246 @@
+# Copyright (c) 2026 The Muster authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The transactions since a snapshot: one line each, appended and flushed to disk before it is acknowledged.
+
+A journal is a row of segments, each named after the serial of the snapshot that it follows. Its first line says whose
+it is and takes up the chain of checksums from the segment before.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import enum
+import gzip
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from ..model import StoreError, iso, utc_now
+from .document import SCHEMA, Document, loaded
+from .files import OpenFile, Read, make_directory, opened, replace_durably, said_of, sync_directory
+from .frames import framed, unframed
+from .state import Record, State
+
+_PLAIN, _PACKED = ".jsonl", ".jsonl.gz"
+
+
+class End(enum.Enum):
+    """How a segment ends."""
+
+    WHOLE = "after a whole transaction"
+    TORN = "inside a transaction that was never acknowledged"
+    DAMAGED = "before a transaction that is not as it was written"
+
+
+@dataclass(frozen=True)
+class Line:
+    """A whole line, where it ends, and the checksum of all lines up to it."""
+
+    document: Document
+    stop: int
+    chain: int
+
+
+def read_lines(text: bytes, chain: int) -> tuple[list[Line], End]:
+    """The lines of ``text`` up to the first that is not whole, and what comes then.
+
+    Every line is on disk before the next one begins, so at most one can be torn, and it is the last: without a line
+    end, or with bytes that never reached the disk (which a file system gives back as NUL). All else is damage.
+    """
+    found: list[Line] = []
+    begin = 0
+    while (stop := text.find(b"\n", begin)) >= 0:
+        line = unframed(text[begin:stop], chain)
+        if line is None:
+            rest = text[begin:]
+            torn = b"\0" in rest and not any(b'"serial":' in later for later in rest.split(b"\n")[1:])
+            return found, End.TORN if torn else End.DAMAGED
+        document, chain = line
+        begin = stop + 1
+        found.append(Line(document, begin, chain))
+    return found, End.WHOLE if begin == len(text) else End.TORN
+
+
+def first_line(path: Path) -> Document | None:
+    """The first line of a segment, if it is whole: what its checksum begins with stands in it."""
+    text = opened(path)
+    line = text(0, text.size).partition(b"\n")[0]
+    try:
+        chain = int(loaded(line)["chain"], 16)
+    except (ValueError, LookupError, TypeError):
+        return None
+    found = unframed(line, chain)
+    return found[0] if found else None
+
+
+class Journal:
+    """The directory of the segments."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def segment(self, state: State) -> Segment:
+        """The segment that follows ``state``, also where there is none yet."""
+        plain = self._plain(state.serial)
+        packed = plain.with_name(plain.name + ".gz")
+        path = packed if packed.exists() and not plain.exists() else plain
+        return Segment(path, state.lineage, state.serial, state.chain)
+
+    def has(self, serial: int) -> bool:
+        """Whether there is a segment that follows this serial."""
+        return self._plain(serial).exists() or self._plain(serial).with_name(f"{serial:020d}{_PACKED}").exists()
+
+    def holding(self, serial: int) -> Segment | None:
+        """The segment with the transaction after ``serial``, which need not begin there."""
+        earlier = [(after, path) for after, path in self.segments().items() if after <= serial]
+        if not earlier:
+            return None
+        after, path = earlier[-1]
+        first = first_line(path)
+        if first is None:
+            return None
+        return Segment(path, str(first["lineage"]), after, int(first["chain"], 16))
+
+    def segments(self) -> dict[int, Path]:
+        """All segments in order, by the serial that they follow."""
+        found: dict[int, Path] = {}
+        with contextlib.suppress(FileNotFoundError):
+            for name in sorted(os.listdir(self.path), key=len, reverse=True):  # a plain one rather than its packed copy
+                if name.endswith((_PLAIN, _PACKED)) and name.split(".")[0].isdecimal():
+                    found[int(name.split(".")[0])] = self.path / name
+        return dict(sorted(found.items()))
+
+    def _plain(self, serial: int) -> Path:
+        return self.path / f"{serial:020d}{_PLAIN}"
+
+    def retire(self, needed: int) -> None:
+        """Pack the segments that end before the serial ``needed``: they are history, and not read at start any more."""
+        segments = self.segments()
+        for (_after, path), follower in zip(segments.items(), list(segments)[1:], strict=False):
+            if follower > needed or path.name.endswith(_PACKED):
+                continue
+
+            def pack(file: BinaryIO, path: Path = path) -> None:
+                with open(path, "rb") as plain, gzip.GzipFile(filename="", fileobj=file, mode="wb", mtime=0) as packed:
+                    shutil.copyfileobj(plain, packed)
+
+            replace_durably(path.with_name(path.name + ".gz"), pack)
+            sync_directory(self.path)
+            path.unlink()
+
+
+class Segment:
+    """The transactions after one snapshot. The file is made with the first of them."""
+
+    def __init__(self, path: Path, lineage: str, after: int, chain: int) -> None:
+        self.path = path
+        self.lineage = lineage
+        self.after = after
+        self.length = 0
+        """How many bytes of it were read and are whole lines."""
+        self.chain = chain
+        self._header = {"journal": SCHEMA, "lineage": lineage, "after": after, "chain": f"{chain:08x}"}
+        self._file: Read | None = None
+        self._out: OpenFile | None = None
+
+    def follow(self, state: State) -> End:
+        """Apply to ``state`` what was written since the last call, and say what comes then.
+
+        Transactions that ``state`` has already are passed over.
+        """
+        try:
+            self._file = self._file or opened(self.path)
+        except FileNotFoundError:
+            return End.WHOLE
+        size = self._file.size
+        if size < self.length:
+            return End.DAMAGED
+        begin = self.length
+        lines, end = read_lines(self._file(begin, size - begin), self.chain)
+        for line in lines:
+            if self.length == 0:
+                if any(line.document.get(word) != value for word, value in self._header.items()):
+                    return End.DAMAGED
+            elif line.document["serial"] == state.serial + 1 or "lost" in line.document:
+                state.apply(line.document, line.chain)
+            elif line.document["serial"] > state.serial:
+                return End.DAMAGED
+            self.length, self.chain = begin + line.stop, line.chain
+        return end
+
+    def grown(self) -> bool:
+        """Whether anything was written since it was read."""
+        return self.path.exists() if self._file is None else self._file.size != self.length
+
+    def append(self, record: Record) -> int:
+        """Write one transaction and flush it to disk; the new end of the chain. If it fails, nothing was written."""
+        with said_of(self.path, "written"):
+            if self.length == 0:
+                make_directory(self.path.parent)
+            self._out = self._out or OpenFile(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+            text, chain = self._framed(record)
+            try:
+                self._write(self._out.handle, text)
+            except OSError as error:
+                self._take_back(self._out.handle, error)
+                raise
+        self.length, self.chain = self.length + len(text), chain
+        return chain
+
+    def cut(self) -> None:
+        """Remove what follows the whole lines: a transaction that was never acknowledged."""
+        with said_of(self.path, "repaired"):
+            handle = os.open(self.path, os.O_WRONLY | os.O_CLOEXEC)
+            try:
+                os.ftruncate(handle, self.length)
+                os.fsync(handle)
+            finally:
+                os.close(handle)
+
+    def mend(self, record: Record) -> None:
+        """Put a file in place that has the whole lines and then ``record``."""
+        make_directory(self.path.parent)
+        begin = self._file(0, self.length) if self._file and self.length else b""
+        replace_durably(
+            self.path.with_name(self.path.name.removesuffix(".gz")), lambda file: self._mend(file, begin, record)
+        )
+        sync_directory(self.path.parent)
+
+    def rest(self) -> bytes:
+        """What follows the whole lines."""
+        return self._file(self.length, self._file.size - self.length) if self._file else b""
+
+    def _mend(self, file: BinaryIO, begin: bytes, record: Record) -> None:
+        file.write(begin)
+        file.write(self._framed(record)[0])
+
+    def _framed(self, record: Record) -> tuple[bytes, int]:
+        text, chain = b"", self.chain
+        for document in ([] if self.length else [{**self._header, "at": iso(utc_now())}]) + [record]:
+            line, chain = framed(document, chain)
+            text += line + b"\n"
+        return text, chain
+
+    def _write(self, handle: int, text: bytes) -> None:
+        if self.length == 0:
+            os.fchmod(handle, 0o600)
+        rest = memoryview(text)
+        while rest:
+            rest = rest[os.write(handle, rest) :]
+        os.fdatasync(handle)
+        if self.length == 0:
+            sync_directory(self.path.parent)
+
+    def _take_back(self, handle: int, cause: OSError) -> None:
+        """Nobody is told that the transaction is there, so it must not turn up later."""
+        try:
+            os.ftruncate(handle, self.length)
+            os.fsync(handle)
+        except OSError as error:
+            raise StoreError(
+                f"{self.path} cannot be written ({cause.strerror}) nor put back as it was ({error.strerror})",
+                "whether the last change is there shows when the disk is well again",
+            ) from cause

@@ -1,0 +1,141 @@
+# Copyright (c) 2026 The Muster authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One writer at a time, over processes and threads. The kernel drops the lock with the process that holds it."""
+
+from __future__ import annotations
+
+import fcntl
+import functools
+import os
+import socket
+import sys
+import threading
+import zlib
+from datetime import datetime
+from pathlib import Path
+
+from ..model import StoreError, iso
+from ..model.times import UTC
+from .document import dumped, loaded
+from .files import said_of
+
+_SERIAL = 30
+"""How many bytes in front say which transaction was acknowledged last: 20 digits, a space, their CRC-32, a line end."""
+_HOLDER = 512
+"""How many bytes after them say who holds the lock. Since when, the file's own time says."""
+
+
+class Held:
+    """A lock that is held."""
+
+    def __init__(self, handle: int) -> None:
+        self._handle = handle
+        os.pwrite(handle, _me(os.getpid()), _SERIAL)
+        self.acknowledged = witness(os.pread(handle, _SERIAL, 0))
+        """The serial of the last transaction that was ever acknowledged here, as far as is known: a witness against a
+        journal that has lost its end."""
+
+    def note(self, acknowledged: int) -> None:
+        """Say which transaction was acknowledged last."""
+        self.acknowledged = acknowledged
+        digits = b"%020d" % acknowledged
+        os.pwrite(self._handle, b"%s %08x\n" % (digits, zlib.crc32(digits)), 0)
+
+
+class exclusive:
+    """Hold the lock file ``path``; raises :class:`StoreError` naming the holder after ``timeout_s``.
+
+    The file is never renamed nor removed, so that everybody locks the same one.
+    """
+
+    def __init__(self, path: Path, *, timeout_s: float) -> None:
+        self._path = path
+        self._timeout_s = timeout_s
+
+    def __enter__(self) -> Held:
+        with said_of(self._path, "locked"):
+            self._handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            if not _taken(self._handle, self._timeout_s):
+                raise StoreError(
+                    f"{self._path.parent} is locked by {_holder(self._path)} and was not free within "
+                    f"{self._timeout_s:g} s",
+                    "wait for it to finish, or look at that process",
+                )
+            self._process = os.getpid()
+            try:
+                return Held(self._handle)
+            except BaseException:
+                self.__exit__()
+                raise
+
+    def __exit__(self, *_error: object) -> None:
+        # The lock is shared with a process that was forked meanwhile: to close our end alone would not give it up, and
+        # the child must not give up its parent's.
+        if os.getpid() == self._process:
+            fcntl.flock(self._handle, fcntl.LOCK_UN)
+        os.close(self._handle)
+
+
+def witness(text: bytes) -> int:
+    """The serial that a lock file says was acknowledged; 0 if it does not say."""
+    digits, _space, crc = text[:_SERIAL].strip().partition(b" ")
+    return int(digits) if digits.isdigit() and crc == b"%08x" % zlib.crc32(digits) else 0
+
+
+def _taken(handle: int, timeout_s: float) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    except BlockingIOError:
+        return _waited(handle, timeout_s)
+
+
+def _waited(handle: int, timeout_s: float) -> bool:
+    """Wait for the lock in the kernel's queue: who asks again and again is overtaken by all who wait. When the time is
+    over, the file is closed as soon as the kernel gives it."""
+    turn, given_up, agreed = threading.Event(), threading.Event(), threading.Lock()
+
+    def wait() -> None:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        with agreed:
+            turn.set()
+            late = given_up.is_set()
+        if late:
+            os.close(handle)
+
+    threading.Thread(target=wait, name="muster-lock", daemon=True).start()
+    try:
+        if turn.wait(timeout_s):
+            return True
+    except BaseException:  # Ctrl-C
+        with agreed:
+            given_up.set()
+            if turn.is_set():
+                os.close(handle)
+        raise
+    with agreed:
+        if not turn.is_set():
+            given_up.set()
+        return turn.is_set()
+
+
+def _holder(path: Path) -> str:
+    try:
+        said = loaded(path.read_bytes()[_SERIAL:])
+        since = iso(datetime.fromtimestamp(path.stat().st_mtime, UTC))
+        return f"{said['command']} (process {said['pid']} on {said['host']}, since {since})"
+    except (OSError, ValueError, LookupError, TypeError):
+        return "another process"
+
+
+@functools.cache
+def _me(process: int) -> bytes:
+    return dumped({"pid": process, "host": socket.gethostname(), "command": _command()}).ljust(_HOLDER - 1) + b"\n"
+
+
+def _command() -> str:
+    """What runs here: the program and its playbooks. Other words of the command line may be secrets."""
+    program, *words = sys.argv or ["python"]
+    playbooks = [os.path.basename(word) for word in words if word.endswith((".yml", ".yaml")) and "=" not in word]
+    return " ".join([os.path.basename(program) or "python", *playbooks])[:200]

@@ -1,0 +1,223 @@
+# Copyright (c) 2026 The Muster authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The state at one serial: the rows of a snapshot, and over them the documents that transactions have changed since."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Protocol
+
+from ..model import Damaged
+from .document import KEYS, Document, loaded, own
+from .edits import Edit, edited
+
+Change = dict[str, Any]
+"""What a transaction did to one document: ``table``, ``id`` (TinyDB's number), ``key`` (its name), ``edits``."""
+
+Record = dict[str, Any]
+"""A transaction as the journal has it: ``serial``, ``at``, ``who``, ``why``, ``changes``."""
+
+
+class Rows(Protocol):
+    """One table of a snapshot, which reads of its file what is asked for."""
+
+    count: int
+    last: int
+
+    def find(self, key: str) -> int | None:
+        """The number of the document of this name."""
+
+    def get(self, number: int) -> bytes | None:
+        """A document as JSON."""
+
+    def rev(self, number: int) -> int:
+        """The serial of the transaction that changed it last; 0 if there is no such document."""
+
+    def all(self) -> Mapping[int, bytes]:
+        """All documents, in the order in which they came."""
+
+
+class Version:
+    """A document that is newer than the snapshot. It is put together when it is first asked for."""
+
+    __slots__ = ("_before", "_document", "_edits", "rev")
+
+    def __init__(
+        self,
+        rev: int,
+        before: Version | tuple[Rows, int] | None,
+        edits: list[Edit],
+        document: Document | None = None,
+    ) -> None:
+        self.rev = rev
+        self._before = None if document else before
+        self._edits = edits
+        self._document = document
+
+    def document(self) -> Document:
+        """The document itself, shared with other versions: not to be changed."""
+        if self._document is None:
+            waiting: list[Version] = []
+            found: Any = self
+            while isinstance(found, Version) and found._document is None:
+                waiting.append(found)
+                found = found._before
+            if isinstance(found, Version):
+                document = found._document
+            else:
+                document = None if found is None else loaded(found[0].get(found[1]) or b"null")
+            for version in reversed(waiting):
+                document = _edited(document, version._edits)
+            self._document, self._before, self._edits = document, None, []
+        assert self._document is not None
+        return self._document
+
+
+class Table:
+    """One table at one point in time."""
+
+    def __init__(self, name: str, rows: Rows | None) -> None:
+        self.key = KEYS.get(name)
+        self.rows = rows
+        self.count = rows.count if rows else 0
+        self.last = rows.last if rows else 0
+        """The highest number that was given to a document; a table that became empty starts anew, as TinyDB's do."""
+        self._changed: dict[int, Version | None] = {}
+        self._names: dict[str, int | None] = {}
+
+    def copy(self) -> Table:
+        """A table that may be changed while this one stays as it is."""
+        copy = Table.__new__(Table)
+        copy.__dict__.update(self.__dict__)
+        copy._changed, copy._names = dict(self._changed), dict(self._names)
+        return copy
+
+    def find(self, key: str) -> int | None:
+        """The number of the document of this name."""
+        if key in self._names:
+            return self._names[key]
+        return self.rows.find(key) if self.rows else None
+
+    def rev(self, number: int) -> int:
+        """The serial of the transaction that changed this document last; 0 if there is none."""
+        if number in self._changed:
+            version = self._changed[number]
+            return version.rev if version else 0
+        return self.rows.rev(number) if self.rows else 0
+
+    def get(self, number: int) -> Document | None:
+        """A copy of the document with this number."""
+        if number in self._changed:
+            version = self._changed[number]
+            return own(version.document()) if version else None
+        raw = self.rows.get(number) if self.rows else None
+        return None if raw is None else loaded(raw)
+
+    def shared(self, number: int) -> Document | None:
+        """The document with this number, not to be changed: to compare with."""
+        version = self._changed.get(number)
+        return version.document() if version else self.get(number)
+
+    def items(self, needle: bytes = b"") -> Iterator[tuple[int, Document]]:
+        """Numbers and copies of all documents, in the order in which they came.
+
+        Those whose JSON lacks ``needle`` may be left out: parsing is what a search costs.
+        """
+        rows = self.rows.all() if self.rows else {}
+        for number, raw in rows.items():
+            if number in self._changed:
+                version = self._changed[number]
+                if version:
+                    yield number, own(version.document())
+            elif needle in raw:
+                yield number, loaded(raw)
+        for number, version in list(self._changed.items()):
+            if version and number not in rows:
+                yield number, own(version.document())
+
+    def lines(self) -> Iterator[tuple[int, bytes | Document, int]]:
+        """Number, document (as JSON where it is still as in the snapshot) and rev of all documents."""
+        rows = self.rows.all() if self.rows else {}
+        for number, raw in rows.items():
+            if number not in self._changed:
+                yield number, raw, self.rows.rev(number) if self.rows else 0
+            elif version := self._changed[number]:
+                yield number, version.document(), version.rev
+        for number, version in self._changed.items():
+            if version and number not in rows:
+                yield number, version.document(), version.rev
+
+    def apply(self, change: Change, rev: int, document: Document | None = None) -> None:
+        """Follow one change of a transaction. ``document``: what comes out, if the caller has it and gives it away."""
+        number, edits = change["id"], change["edits"]
+        made, gone = _is_made(edits), _is_gone(edits)
+        before = self._changed.get(number)
+        source = before or ((self.rows, number) if self.rows and number not in self._changed and not made else None)
+        self._changed[number] = None if gone else Version(rev, source, edits, document)
+        self.count += made - gone
+        self.last = 0 if self.count == 0 else max(self.last, number)
+        for edit in edits:
+            if self.key and edit["path"] in ([], [self.key]):
+                self._rename(number, edit)
+
+    def _rename(self, number: int, edit: Edit) -> None:
+        for side, found in (("from", None), ("to", number)):
+            if side in edit:
+                name = edit[side][self.key] if edit["path"] == [] else edit[side]
+                self._names[name] = found
+
+
+class State:
+    """Everything at one serial. What hands it out copies it before it changes it (:meth:`copy`)."""
+
+    def __init__(
+        self, lineage: str, *, serial: int = 0, chain: int = 0, schema: int, changed: Mapping[str, str] | None = None
+    ) -> None:
+        self.lineage = lineage
+        self.serial = serial
+        self.chain = chain
+        """The checksum of the journal up to here."""
+        self.schema = schema
+        self.changed = dict(changed or {})
+        """Who made the last transaction, why, and when (``who``, ``why``, ``at``)."""
+        self.tables: dict[str, Table] = {}
+
+    def copy(self) -> State:
+        """A state that may be changed while this one stays as it is."""
+        copy = State.__new__(State)
+        copy.__dict__.update(self.__dict__)
+        copy.tables = {name: table.copy() for name, table in self.tables.items()}
+        return copy
+
+    def table(self, name: str) -> Table:
+        """The table of this name; an empty one if there is none."""
+        return self.tables.get(name) or Table(name, None)
+
+    def apply(self, record: Record, chain: int, written: Callable[[str, int], Document | None] | None = None) -> None:
+        """Follow one transaction. ``written``: gives what comes out, by table and number, where that is known."""
+        for change in record["changes"]:
+            name, number = change["table"], change["id"]
+            if name not in self.tables:
+                self.tables[name] = Table(name, None)
+            self.tables[name].apply(change, record["serial"], written(name, number) if written else None)
+        self.serial, self.chain = record["serial"], chain
+        self.lineage = record.get("lineage", self.lineage)
+        self.changed = {word: record[word] for word in ("who", "why", "at")}
+
+
+def _edited(document: Any, edits: list[Edit]) -> Any:
+    try:
+        return edited(document, edits)
+    except (LookupError, TypeError, AttributeError) as error:
+        raise Damaged(
+            "the journal does not fit the snapshot that it follows", "muster state verify says more"
+        ) from error
+
+
+def _is_made(edits: list[Edit]) -> bool:
+    return edits[0]["path"] == [] and "to" in edits[0]
+
+
+def _is_gone(edits: list[Edit]) -> bool:
+    return edits[-1]["path"] == [] and "to" not in edits[-1]
