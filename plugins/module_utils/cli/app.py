@@ -14,8 +14,10 @@ from ..cluster import View, open_cluster
 from ..model import ENDED, MusterError, utc_now
 from ..store import actor, default_location
 from . import logs as job_logs
+from .options import AsJson, Store
 from .output import never_fail_to_encode, say, show, show_json
 from .page import job_page
+from .state import app as state_app
 from .summary import summary, summary_document
 from .tables import jobs_table, nodes_table
 
@@ -29,11 +31,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-Store = Annotated[
-    "str | None",
-    typer.Option(envvar="MUSTER_STORE", metavar="DIR", help="Where the cluster's state lives."),
-]
-AsJson = Annotated[bool, typer.Option("--json", help="For programs: JSON, times in UTC.")]
+app.add_typer(state_app, name="state")
+
 Reference = Annotated[str, typer.Argument(metavar="ID", help="A job's id, or its name for the latest of that name.")]
 
 

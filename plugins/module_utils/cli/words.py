@@ -46,6 +46,14 @@ def memory(mib: int) -> str:
     return f"{mib / 1024:.0f} GiB" if mib >= 1024 else f"{mib} MiB"
 
 
+def size(length: int) -> str:
+    """Bytes as people say it: ``2.1 MB``."""
+    for limit, unit in ((1e3, "bytes"), (1e6, "kB"), (1e9, "MB")):
+        if length < limit:
+            return f"{length} bytes" if unit == "bytes" else f"{length / limit * 1e3:.1f} {unit}"
+    return f"{length / 1e9:.1f} GB"
+
+
 def count(number: int, thing: str) -> str:
     """``1 node``, ``2 nodes``."""
     return f"{number} {thing}{'' if number == 1 else 's'}"

@@ -5,15 +5,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from ..model import Admin, Job, JobSpec, Lease, Node, NodeFacts, iso, utc_now
+from ..model import Admin, Job, JobSpec, Lease, Node, NodeFacts, iso, moment, utc_now
 from ..scheduling import RankPlan
-from ..store import Draft, Store, open_store
+from ..store import Draft, Record, Store, open_store
 from . import jobs, nodes
+from .history import touching
 from .jobs import Outcome
 from .nodes import NodeChange
 from .view import View
@@ -22,14 +23,22 @@ from .view import View
 class Cluster:
     """The state of one cluster, and what may be done to it.
 
-    ``actor`` is written with each change. With ``dry_run`` every method decides as usual and nothing is written:
-    check mode. All methods raise subclasses of :class:`MusterError`, and then nothing was changed.
+    ``actor`` is written with each change, and ``origin``: through what it was made (a play, a job of AWX). With
+    ``dry_run`` every method decides as usual and nothing is written: check mode. All methods raise subclasses of
+    :class:`MusterError`, and then nothing was changed.
     """
 
     def __init__(
-        self, store: Store, *, actor: str, dry_run: bool = False, clock: Callable[[], datetime] = utc_now
+        self,
+        store: Store,
+        *,
+        actor: str,
+        origin: str = "",
+        dry_run: bool = False,
+        clock: Callable[[], datetime] = utc_now,
     ) -> None:
         self.store = store
+        self.origin = origin
         self.actor = actor
         self.dry_run = dry_run
         self._clock = clock
@@ -168,6 +177,19 @@ class Cluster:
                 found = jobs.finish(draft, found, epoch, Outcome("CANCELED", reason), now=self._clock())
             return found, self._give_back(draft, found, cleared, doubtful or {})
 
+    def archive(self, older_than: timedelta) -> list[str]:
+        """Take jobs that ended longer ago than this out of the state; their ids. History keeps them."""
+        with self._change("archive old jobs") as draft:
+            return jobs.archive(draft, self._clock() - older_than)
+
+    def history(self, *, node: str | None = None, job: str | None = None, since: str | None = None) -> Iterator[Record]:
+        """The transactions on record, oldest first: those that touched this node, or this job (its id or name), or all.
+
+        ``since``: ISO 8601, or how long ago (``1h``).
+        """
+        begin = iso(moment(since, self._clock())) if since else ""
+        return touching(self.store.history(begin), node=node, job=job)
+
     def _give_back(self, draft: Draft, job: Job, cleared: Collection[str], doubtful: Mapping[str, str]) -> list[Lease]:
         return jobs.release(draft, job, cleared=cleared, doubtful=doubtful, who=self.actor, now=self._clock())
 
@@ -176,17 +198,24 @@ class Cluster:
             self.store.contacted(seen)
 
     def _change(self, why: str) -> AbstractContextManager[Draft]:
-        return self.store.rehearsal() if self.dry_run else self.store.transaction(who=self.actor, why=why)
+        if self.dry_run:
+            return self.store.rehearsal()
+        return self.store.transaction(who=self.actor, why=why, origin=self.origin)
 
     def _now(self) -> str:
         return iso(self._clock())
 
 
 def open_cluster(
-    location: str | None, *, actor: str, dry_run: bool = False, tell: Callable[[str], None] | None = None
+    location: str | None,
+    *,
+    actor: str,
+    origin: str = "",
+    dry_run: bool = False,
+    tell: Callable[[str], None] | None = None,
 ) -> Cluster:
     """The cluster whose state is at ``location`` (see :func:`..store.open_store`)."""
-    return Cluster(open_store(location, tell=tell), actor=actor, dry_run=dry_run)
+    return Cluster(open_store(location, tell=tell), actor=actor, origin=origin, dry_run=dry_run)
 
 
 def node_documents(changes: Iterable[NodeChange], side: str) -> dict[str, Any]:

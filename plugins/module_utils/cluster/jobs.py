@@ -36,6 +36,11 @@ from ..scheduling import RankPlan, capacities, choose_port, place, rank_plan
 from ..store import Draft, Tables
 from .nodes import administer, load_leases, load_nodes, unknown_node
 
+RETENTION = timedelta(days=90)
+"""For how long a job that has ended stays in the state. After that history has it."""
+RETENTION_ROUND = timedelta(days=1)
+"""How often jobs that are past that are looked for, when a job is submitted."""
+
 START_WITHIN_S = 600
 """How long an allocation waits for its start before its leases lapse."""
 
@@ -68,12 +73,33 @@ def unknown_job(reference: str, known: Iterable[Mapping[str, Any]]) -> NotFound:
 
 def submit(draft: Draft, spec: JobSpec, *, who: str, now: datetime) -> Job:
     """A new job, QUEUED. Names may repeat: each launch is a run of its own."""
+    retire(draft, now)
     identity = new_job_id(now)
     while draft.get("jobs", identity) is not None:
         identity = new_job_id(now)
     job = Job(id=identity, name=spec.name, spec=spec.without_secrets(), submitted_by=who, created_at=iso(now))
     draft.put("jobs", job.model_dump(mode="json"))
     return job
+
+
+def archive(draft: Draft, before: datetime) -> list[str]:
+    """Take out of the state the jobs that ended before this; the ids. History keeps them whole, from start to end."""
+    held = {lease.job for lease in load_leases(draft)}
+    old = [
+        row["id"]
+        for row in draft.all("jobs")
+        if row["state"] in ENDED and row["id"] not in held and row["ended_at"] and parse(row["ended_at"]) < before
+    ]
+    draft.remove("jobs", old)
+    return old
+
+
+def retire(draft: Draft, now: datetime) -> None:
+    """Archive what is past its retention, if nobody has looked for a while."""
+    row = draft.get("meta", "retention")
+    if row is None or parse(row["at"]) + RETENTION_ROUND < now:
+        archive(draft, now - RETENTION)
+        draft.put("meta", {"key": "retention", "at": iso(now)})
 
 
 def allocate(draft: Draft, job: Job, *, within: Collection[str] | None, now: datetime) -> tuple[Job, RankPlan]:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NoReturn, Protocol
 
 from ..cluster import Cluster, open_cluster
@@ -39,9 +40,15 @@ class Call:
     """Asks the nodes of jobs that nobody follows whether these are over, and tells whether a lease came back by that.
     Only doors that reach nodes can."""
 
+    actor: str = field(default_factory=partial(actor, "ansible"))
+    origin: str = ""
+    """Who is written with each change, and through what it was made: the play, and the job of AWX."""
+
     def cluster(self) -> Cluster:
         """The cluster of the task's store; in check mode one that decides and writes nothing."""
-        return open_cluster(self.params["store"], actor=actor("ansible"), dry_run=self.check_mode, tell=self.warn)
+        return open_cluster(
+            self.params["store"], actor=self.actor, origin=self.origin, dry_run=self.check_mode, tell=self.warn
+        )
 
 
 Answer = Callable[[Call], Result]

@@ -19,11 +19,11 @@ from .errors import (
 )
 from .identity import new_job_id
 from .job import ENDED, Attempt, Constraints, Job, JobSpec, State, checked_transition
-from .lease import Lease, lease_id
+from .lease import Lease, lease_id, lease_parts
 from .masking import SECRET
 from .names import natural, nearest
 from .node import Admin, Gpu, Health, Node, NodeFacts, Reachability, Status, status
-from .times import iso, parse, utc_now
+from .times import duration, iso, moment, parse, utc_now
 from .validation import restored, validated
 
 __all__ = [
@@ -53,8 +53,11 @@ __all__ = [
     "Status",
     "StoreError",
     "checked_transition",
+    "duration",
     "iso",
     "lease_id",
+    "lease_parts",
+    "moment",
     "natural",
     "nearest",
     "new_job_id",

@@ -82,6 +82,7 @@ class JobSpec(_Form):
     command: list[str] = Field(min_length=1)
     cwd: str | None = None
     env: dict[str, str] = {}
+    secrets: list[str] = []
     nodes: int | None = Field(default=None, ge=1)
     gpus_per_node: int | None = Field(default=None, ge=1)
     slots_per_node: int | None = Field(default=None, ge=1)
@@ -147,6 +148,13 @@ class JobSpec(_Form):
         return value
 
     @model_validator(mode="after")
+    def _secrets_are_there(self) -> JobSpec:
+        for name in self.secrets:
+            if name not in self.env:
+                raise ValueError(f"marks {name} as a secret, and env has no {name}")
+        return self
+
+    @model_validator(mode="after")
     def _size_is_asked_for_once(self) -> JobSpec:
         given = [
             key
@@ -172,7 +180,7 @@ class JobSpec(_Form):
 
     def without_secrets(self) -> JobSpec:
         """The same spec as the state may keep it: see :mod:`.masking`."""
-        return self.model_copy(update={"env": masked(self.env)})
+        return self.model_copy(update={"env": masked(self.env, self.secrets)})
 
 
 class Attempt(BaseModel):

@@ -32,3 +32,9 @@ class Lease(BaseModel):
 def lease_id(job: str, attempt: int, node: str) -> str:
     """The name of the lease that ``attempt`` of ``job`` holds on ``node``."""
     return f"{job}.{attempt}.{node}"
+
+
+def lease_parts(identity: str) -> tuple[str, str]:
+    """The job and the node of the lease with this name."""
+    job, _attempt, node = identity.split(".", 2)
+    return job, node

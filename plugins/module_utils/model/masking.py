@@ -9,7 +9,7 @@ Better one harmless value too many than one password: whoever launches a job sti
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 SECRET = "********"
 
@@ -22,9 +22,10 @@ _NAME = re.compile(
 _PASSWORD_IN_URL = re.compile(r"://[^/\s:@]*:[^/\s@]+@")
 
 
-def masked(env: Mapping[str, str]) -> dict[str, str]:
-    """``env`` with the whole values of what looks like secrets, by name or as a URL, replaced by :data:`SECRET`."""
-    return {key: SECRET if _is_secret(key, value) else value for key, value in env.items()}
+def masked(env: Mapping[str, str], marked: Collection[str] = ()) -> dict[str, str]:
+    """``env`` with the values of secrets replaced by :data:`SECRET`: those ``marked``, and what looks like one by its
+    name or as a URL."""
+    return {key: SECRET if value and key in marked or _is_secret(key, value) else value for key, value in env.items()}
 
 
 def _is_secret(key: str, value: str) -> bool:

@@ -5,9 +5,15 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+import re
+from datetime import datetime, timedelta, timezone
+
+from .errors import InvalidInput
 
 UTC = timezone.utc  # noqa: UP017  # datetime.UTC needs 3.11, and ansible-test compiles this file for older targets
+
+
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
 def iso(moment: datetime) -> str:
@@ -18,6 +24,23 @@ def iso(moment: datetime) -> str:
 def parse(text: str) -> datetime:
     """The aware time that :func:`iso` wrote; a trailing ``Z`` and an offset are both understood."""
     return datetime.fromisoformat(text.replace("Z", "+00:00"))
+
+
+def duration(text: str) -> timedelta:
+    """``90s``, ``30m``, ``1h``, ``2d`` or ``4w``; raises :class:`InvalidInput` for anything else."""
+    found = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([smhdw])[a-z]*\s*", text.lower())
+    if not found:
+        raise InvalidInput(f"{text!r} is no length of time", "write it as 30m, 1h, 2d or 4w")
+    return timedelta(seconds=float(found[1]) * _SECONDS[found[2]])
+
+
+def moment(text: str, now: datetime) -> datetime:
+    """A time as people give it: how long before ``now`` (:func:`duration`), or ISO 8601 (UTC unless it says)."""
+    try:
+        given = parse(text)
+    except ValueError:
+        return now - duration(text)
+    return given if given.tzinfo else given.replace(tzinfo=UTC)
 
 
 def utc_now() -> datetime:

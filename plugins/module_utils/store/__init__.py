@@ -6,21 +6,38 @@
 from __future__ import annotations
 
 from .actor import actor
+from .backups import KEEP, BackedUp, back_up, backups, read_backup, restore
 from .database import Database
+from .describe import describe
 from .directory import DirectoryStore
 from .document import KEYS, SCHEMA
+from .history import transactions
 from .location import Store, default_location, open_store
+from .state import Change, Record
 from .tables import Draft, Tables
+from .verify import Verified, verify
 
 __all__ = [
+    "KEEP",
     "KEYS",
     "SCHEMA",
+    "BackedUp",
+    "Change",
     "Database",
     "DirectoryStore",
     "Draft",
+    "Record",
     "Store",
     "Tables",
+    "Verified",
     "actor",
+    "back_up",
+    "backups",
     "default_location",
+    "describe",
     "open_store",
+    "read_backup",
+    "restore",
+    "transactions",
+    "verify",
 ]

@@ -10,10 +10,10 @@ import os
 import socket
 
 
-def actor(door: str) -> str:
-    """``<door>:<user>@<host>``, say ``ansible:ann@desk``."""
+def actor(door: str, user: str = "") -> str:
+    """``<door>:<user>@<host>``, say ``ansible:ann@desk``; ``user``: if it is not whoever this process runs as."""
     try:
-        user = getpass.getuser()
+        user = user or getpass.getuser()
     except (KeyError, OSError):  # a container's user id need not have a name
         user = f"uid {os.getuid()}"
     return f"{door}:{user}@{socket.gethostname()}"

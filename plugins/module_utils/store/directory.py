@@ -12,10 +12,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from ..model import StoreError, iso, utc_now
+from ..model import Damaged, StoreError, iso, utc_now
 from . import liveness
 from .document import SCHEMA
 from .files import identity, keep_as, make_directory, replace_durably, said_of, sync_directory
+from .history import transactions
 from .journal import End, Journal
 from .loading import BACKUP, DAMAGED, JOURNAL, LOCK, STATE, Loaded, load
 from .lock import Held, exclusive, witness
@@ -31,6 +32,10 @@ EPOCH_LEAP = 1000
 """How far the epoch leaps when transactions were lost, any of which may have given one."""
 RETRIES = 20
 """How often a reader begins again because others replaced the files under it."""
+
+Allowed = Callable[["str | None", int, "Tables | None"], None]
+"""Called with the present lineage (None: there is none yet), the serial that was reached, and what there is to be
+replaced (None: nothing that can be used)."""
 
 
 class DirectoryStore:
@@ -72,12 +77,15 @@ class DirectoryStore:
             return Tables(self._shared(self._current()))
 
     @contextlib.contextmanager
-    def transaction(self, *, who: str, why: str) -> Iterator[Draft]:
-        """Change the state wholly or, if the block raises, not at all. A block that changes nothing writes nothing."""
+    def transaction(self, *, who: str, why: str, origin: str = "") -> Iterator[Draft]:
+        """Change the state wholly or, if the block raises, not at all. A block that changes nothing writes nothing.
+
+        ``origin``: through what ``who`` did it, such as the play.
+        """
         with self._writing(who) as (loaded, lock):
             draft = Draft(loaded.state)
             yield draft
-            self._commit(loaded, draft, lock, {"who": who, "why": why})
+            self._commit(loaded, draft, lock, {"who": who, "why": why, **({"origin": origin} if origin else {})})
 
     @contextlib.contextmanager
     def rehearsal(self) -> Iterator[Draft]:
@@ -85,6 +93,10 @@ class DirectoryStore:
         with self._mutex:
             draft = Draft(self._shared(self._current()))
         yield draft
+
+    def history(self, since: str = "") -> Iterator[Record]:
+        """The transactions on record, oldest first; with ``since`` (ISO 8601), not those before."""
+        return transactions(self.path, since)
 
     def contacts(self, name: str | None = None) -> dict[str, str]:
         """When each node (or the one of this name) was last seen: name -> ISO 8601. Not a part of the state, and lost
@@ -99,12 +111,47 @@ class DirectoryStore:
         """Note that these nodes were seen; an older time never replaces a newer one."""
         liveness.contacted(self.path, seen)
 
-    def compact(self, *, who: str = "compact") -> int:
-        """Fold the journal into a new snapshot now; the serial that it has."""
+    def pending(self) -> bool:
+        """Whether there are transactions that are not in the snapshot yet."""
+        with self._mutex:
+            return self._current().segment.length > 0
+
+    def compact(self, *, who: str) -> bool:
+        """Fold the journal into a new snapshot now; whether there was anything to fold."""
         with self._writing(who) as (loaded, _lock):
-            if loaded.segment.length:
+            full = loaded.segment.length > 0
+            if full:
                 self._rebase(loaded)
-            return loaded.state.serial
+            return full
+
+    def restore(self, source: Tables, *, who: str, why: str, allowed: Allowed) -> bool:
+        """Make the state hold what ``source`` holds, as one transaction after all that was; whether that changed it.
+
+        Whatever ``allowed`` raises stops it.
+        """
+        with said_of(self.path, "created"):
+            make_directory(self.path)
+        with exclusive(self._lock, timeout_s=self.lock_timeout_s) as lock, self._mutex:
+            try:
+                loaded = self._settled(lock, who)
+            except Damaged as damage:
+                self._tell(damage.message)
+                allowed(None, lock.acknowledged, None)
+                loaded = self._begin_anew(source.lineage, lock.acknowledged)
+            else:
+                allowed(None if loaded.fresh else loaded.state.lineage, loaded.state.serial, Tables(loaded.state))
+                if loaded.fresh:
+                    loaded = self._begin_anew(source.lineage, lock.acknowledged)
+            draft = Draft(loaded.state)
+            draft.become(source)
+            if not (changes := draft.changes()) and source.lineage == loaded.state.lineage:
+                return False
+            draft.next_epoch(EPOCH_LEAP + max(0, source.epoch - draft.epoch))
+            serial = max(loaded.state.serial, source.serial) + 1
+            record = _record(serial, {"who": who, "why": why}, draft.changes())
+            self._write(loaded, lock, record | {"after": loaded.state.serial, "lineage": source.lineage}, draft)
+            self._rebase(self._up_to_date() or self._load())
+            return bool(changes)
 
     @contextlib.contextmanager
     def _writing(self, who: str) -> Iterator[tuple[Loaded, Held]]:
@@ -188,7 +235,8 @@ class DirectoryStore:
             draft.next_epoch(EPOCH_LEAP + loaded.lost)
             serial, lost = loaded.lost_to + 1, loaded.lost
             why = f"recovered: {loaded.troubles[-1]}"
-            record = _record(serial, {"who": who, "why": why}, draft.changes()) | {"lost": lost}
+            record = _record(serial, {"who": who, "why": why}, draft.changes())
+            record |= {"after": loaded.state.serial, "lost": lost}
             for after, path in self._journal.segments().items():
                 if after > loaded.state.serial:
                     path.unlink()
@@ -200,9 +248,8 @@ class DirectoryStore:
         if not loaded.damaged:
             return
         make_directory(self.path / DAMAGED)
-        stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
         for path in loaded.damaged:
-            keep_as(path, self.path / DAMAGED / f"{stamp}-{path.name}")
+            keep_as(path, self.path / DAMAGED / f"{_stamp()}-{path.name}")
         sync_directory(self.path / DAMAGED)
         loaded.damaged = []
         self._tell(f"the damaged files are kept in {self.path / DAMAGED}")
@@ -215,21 +262,39 @@ class DirectoryStore:
         with self._mutex:
             if loaded.fresh:
                 loaded = self._rebase(loaded)
-            try:
-                chain = loaded.segment.append(record)
-            except BaseException:
-                self._loaded = None
-                raise
-            if self._handed_out:
-                loaded.state, self._handed_out = loaded.state.copy(), False
-            loaded.state.apply(record, chain, draft.written)
-            lock.note(record["serial"])
-            self.transactions += 1
+            self._write(loaded, lock, record, draft)
             if self._journal_is_long(loaded):
                 try:
                     self._rebase(loaded)
                 except (StoreError, OSError) as error:  # the transaction is on disk, and the journal can grow
                     self._tell(f"the journal could not be folded into a new snapshot: {error}")
+
+    def _write(self, loaded: Loaded, lock: Held, record: Record, draft: Draft) -> None:
+        """Put one transaction on disk, acknowledge it, and follow it."""
+        try:
+            chain = loaded.segment.append(record)
+        except BaseException:
+            self._loaded = None
+            raise
+        if self._handed_out:
+            loaded.state, self._handed_out = loaded.state.copy(), False
+        loaded.state.apply(record, chain, draft.written)
+        lock.note(record["serial"])
+        self.transactions += 1
+
+    def _begin_anew(self, lineage: str, serial: int) -> Loaded:
+        """An empty state in place of what there is, which is kept aside."""
+        state = State(lineage, serial=serial, schema=SCHEMA)
+        with said_of(self.path / DAMAGED, "written"):
+            remains = [self.path / name for name in (STATE, BACKUP, JOURNAL) if identity(self.path / name)]
+            if remains:
+                aside = self.path / DAMAGED / _stamp()
+                make_directory(aside)
+                for path in remains:
+                    path.rename(aside / path.name)
+                sync_directory(aside)
+                self._tell(f"the damaged files are kept in {aside}")
+        return self._rebase(Loaded(state, self._journal.segment(state), End.WHOLE, None))
 
     def _journal_is_long(self, loaded: Loaded) -> bool:
         size = loaded.base.size if loaded.base else 0
@@ -263,6 +328,10 @@ class DirectoryStore:
             if notice not in self._told:
                 self._told.add(notice)
                 self._tell_person(notice)
+
+
+def _stamp() -> str:
+    return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
 
 
 def _record(serial: int, said: Mapping[str, str], changes: list[Change]) -> Record:

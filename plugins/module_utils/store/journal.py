@@ -76,6 +76,15 @@ def first_line(path: Path) -> Document | None:
     return found[0] if found else None
 
 
+def read_segment(path: Path) -> tuple[list[Line], End]:
+    """All lines of a segment, its header first, and what comes after them; none where the header is not whole."""
+    first = first_line(path)
+    if first is None:
+        return [], End.TORN
+    text = opened(path)
+    return read_lines(text(0, text.size), int(first["chain"], 16))
+
+
 class Journal:
     """The directory of the segments."""
 
@@ -164,7 +173,7 @@ class Segment:
             if self.length == 0:
                 if any(line.document.get(word) != value for word, value in self._header.items()):
                     return End.DAMAGED
-            elif line.document["serial"] == state.serial + 1 or "lost" in line.document:
+            elif line.document["serial"] == state.serial + 1 or line.document.get("after") == state.serial:
                 state.apply(line.document, line.chain)
             elif line.document["serial"] > state.serial:
                 return End.DAMAGED

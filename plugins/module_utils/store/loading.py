@@ -16,7 +16,7 @@ from pathlib import Path
 
 from ..model import Damaged, StoreError
 from .document import SCHEMA
-from .files import OpenFile, identity, opened, said_of
+from .files import OpenFile, Read, identity, opened, said_of
 from .journal import End, Journal, Segment
 from .migration import first_schema, upgrade
 from .snapshot import Snapshot
@@ -31,6 +31,9 @@ STATE, BACKUP, BACKUPS, JOURNAL, DAMAGED, LOCK = (
     "lock",
 )
 """The names in a store's directory."""
+
+BACKUP_NAMES = "state-*.json*"
+"""How backups are called, the newest last."""
 
 CHECKED_AT_ONCE_BYTES = 1 << 22
 """A snapshot no larger is checked whole by readers as well (0.4 ms a MiB); of a larger one, what they read of it."""
@@ -92,6 +95,18 @@ def load(place: Path, acknowledged: int, *, whole: bool = False) -> Loaded:
     return loaded
 
 
+def read_snapshot(path: Path, *, whole: bool = True) -> tuple[Read, State]:
+    """The state in one file, of whatever schema; raises :class:`Damaged`, and OSError for what cannot be read."""
+    file = opened(path)
+    try:
+        snapshot = Snapshot(file, str(path))
+        if whole or file.size <= CHECKED_AT_ONCE_BYTES:
+            snapshot.check()
+        return file, snapshot.state()
+    except Damaged as damage:
+        return file, first_schema(file(0, file.size), str(path), damage)
+
+
 def _begin(
     place: Path, journal: Journal, troubles: list[str], damaged: list[Path], whole: bool
 ) -> tuple[OpenFile | None, State | None, Segment | None]:
@@ -105,7 +120,7 @@ def _begin(
             return None, None, None
         if path.name == STATE and not troubles:
             troubles.append(f"{path} is missing")
-    for path in sorted((place / BACKUPS).glob("state-*"), reverse=True):
+    for path in sorted((place / BACKUPS).glob(BACKUP_NAMES), reverse=True):
         found = _opened_state(path, troubles, [], whole=True)
         segment = journal.holding(found[1].serial) if found else None
         if found and segment:
@@ -119,14 +134,7 @@ def _opened_state(
 ) -> tuple[OpenFile | None, State] | None:
     with said_of(path, "read"):
         try:
-            file = opened(path)
-            try:
-                snapshot = Snapshot(file, str(path))
-                state = snapshot.state()
-                if whole or file.size <= CHECKED_AT_ONCE_BYTES:
-                    snapshot.check()
-            except Damaged as damage:
-                state = first_schema(file(0, file.size), str(path), damage)
+            file, state = read_snapshot(path, whole=whole)
         except FileNotFoundError:
             return None
         except Damaged as damage:

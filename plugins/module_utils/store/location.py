@@ -6,13 +6,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
 from ..model import InvalidInput
 from .directory import DirectoryStore
+from .state import Record
 from .tables import Draft, Tables
 
 
@@ -23,9 +24,11 @@ class Store(Protocol):
 
     def read(self) -> Tables: ...
 
-    def transaction(self, *, who: str, why: str) -> AbstractContextManager[Draft]: ...
+    def transaction(self, *, who: str, why: str, origin: str = "") -> AbstractContextManager[Draft]: ...
 
     def rehearsal(self) -> AbstractContextManager[Draft]: ...
+
+    def history(self, since: str) -> Iterator[Record]: ...
 
     def contacts(self, name: str | None = None) -> dict[str, str]: ...
 

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, BinaryIO
 
 from tinydb.queries import QueryLike
 
 from ..model import Conflict, InvalidInput, StoreError
 from .document import KEYS, Document, dumped, own
 from .edits import difference, edited
-from .snapshot import OWN_TABLES
+from .snapshot import OWN_TABLES, write_snapshot
 from .state import Change, State
 
 _EPOCH_ROW = "state"
@@ -35,6 +35,10 @@ class Tables:
     def lineage(self) -> str:
         """Which cluster's state this is: it never changes."""
         return self._state.lineage
+
+    def write_to(self, file: BinaryIO) -> None:
+        """Write all of it as a snapshot."""
+        write_snapshot(file, self._state)
 
     @property
     def changed(self) -> Mapping[str, str]:
@@ -137,6 +141,18 @@ class Draft(Tables):
         epoch = self.epoch + leap
         self.put("meta", {"key": _EPOCH_ROW, "epoch": epoch})
         return epoch
+
+    def become(self, source: Tables) -> None:
+        """Hold what ``source`` holds, under the same numbers, and nothing else; but for the epoch, which only rises."""
+        for table in {*self.names(), *source.names()} - {"meta"}:
+            key = KEYS.get(table)
+            wanted = dict(source.items(table))
+            for number, there in list(self.items(table)):
+                if number not in wanted or (key and there[key] != wanted[number][key]):
+                    self.write(table, number, None)
+            for number, document in wanted.items():
+                if difference(self._current(table, number), document):
+                    self.write(table, number, document)
 
     def next_number(self, table: str) -> int:
         """A number for a new document, which is given only once."""

@@ -1,0 +1,156 @@
+# Copyright (c) 2026 The Muster authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The commands ``muster state ...``: looking after the state as a whole."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from ..cluster import Cluster, open_cluster
+from ..model import duration, utc_now
+from ..store import KEEP, DirectoryStore, actor, back_up, backups, describe, open_store, restore, verify
+from .history import history_lines
+from .options import AsJson, Store
+from .output import say, show, show_json
+from .words import age, count, size
+
+app = typer.Typer(no_args_is_help=True, help="Look after the state: back it up, check it, see what changed.")
+
+DryRun = Annotated[bool, typer.Option("--check", help="Only say what would be done.")]
+
+
+@app.command("show")
+def show_state(store: Store = None, as_json: AsJson = False) -> None:
+    """What the state holds, how large it is, and who changed it last."""
+    found = describe(_store(store))
+    if as_json:
+        show_json(found)
+        return
+    if not found["serial"]:
+        typer.echo(f"{found['path']} holds no state yet: run sync.yml")
+        return
+    changed = found["changed"]
+    rows = {
+        "where": found["path"],
+        "lineage": found["lineage"],
+        "serial": f"{found['serial']} (epoch {found['epoch']}, schema {found['schema']})",
+        "changed": f"{age(changed['at'], utc_now())} by {changed['who']}: {changed['why']}",
+        "holds": ", ".join(count(number, name[:-1]) for name, number in found["tables"].items() if name != "meta"),
+        "snapshot": size(found["snapshot_bytes"]),
+        "journal": f"{size(found['journal_bytes'])} in {count(found['journal_segments'], 'file')}",
+        "backups": f"{len(found['backups'])}, the newest {found['backups'][-1]}" if found["backups"] else "none",
+        "damaged": ", ".join(found["damaged"]) or "nothing",
+    }
+    show(*(Text.assemble((f"{name:<10}", "dim"), value) for name, value in rows.items()))
+
+
+@app.command()
+def history(
+    node: Annotated[str | None, typer.Option(metavar="NAME", help="Only what changed this node.")] = None,
+    job: Annotated[str | None, typer.Option(metavar="ID", help="Only what changed this job: its id, or name.")] = None,
+    since: Annotated[str | None, typer.Option(metavar="TIME", help="1h, 2d, or a date in ISO 8601.")] = None,
+    store: Store = None,
+    as_json: AsJson = False,
+) -> None:
+    """Who changed what, when and why."""
+    found = list(_cluster(store).history(node=node, job=job, since=since))
+    if as_json:
+        show_json(found)
+    elif found:
+        show(*history_lines(found))
+    else:
+        typer.echo("nothing was changed" + (" by that measure" if node or job or since else " yet"))
+
+
+@app.command("verify")
+def verify_state(store: Store = None, as_json: AsJson = False) -> None:
+    """Read everything that is on disk, and say what is not as it was written. Exit code 1 if anything is."""
+    found = verify(_store(store).path)
+    if as_json:
+        show_json(vars(found))
+    else:
+        read = (
+            f"{count(found.snapshots, 'snapshot')}, {count(found.transactions, 'transaction')} in "
+            f"{count(found.segments, 'file')}, {count(found.backups, 'backup')}"
+        )
+        typer.echo(f"{'sound' if not found.problems else 'NOT SOUND'} at serial {found.serial}: {read} read")
+        for note in found.notes:
+            typer.echo(f"note: {note}")
+    for problem in found.problems:
+        say(problem)
+    if found.problems:
+        raise typer.Exit(1)
+
+
+@app.command()
+def backup(
+    to: Annotated[Path | None, typer.Option(metavar="DIR", help="Where to (default: in the store).")] = None,
+    keep: Annotated[int, typer.Option(metavar="N", help="How many backups stay.")] = KEEP,
+    gzip: Annotated[bool, typer.Option("--gzip", help="Pack it.")] = False,
+    check: DryRun = False,
+    store: Store = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write the state as it is now into a file of its own, and check that file."""
+    made = back_up(_store(store), to=to, keep=keep, packed=gzip, dry_run=check)
+    if as_json:
+        removed = [str(path) for path in made.removed]
+        show_json({"path": str(made.path), "serial": made.serial, "written": made.written, "removed": removed})
+    elif made.written:
+        typer.echo(f"{'would write' if check else 'wrote'} {made.path} (serial {made.serial})")
+        for path in made.removed:
+            typer.echo(f"{'would remove' if check else 'removed'} {path}")
+    else:
+        typer.echo(f"{made.path} is of serial {made.serial}, and nothing has changed since")
+
+
+@app.command("restore")
+def restore_state(
+    path: Annotated[Path | None, typer.Argument(metavar="FILE", help="The backup; the newest if not given.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Also an older state, or that of another cluster.")] = False,
+    check: DryRun = False,
+    store: Store = None,
+) -> None:
+    """Make the state what it was when a backup was taken. What is replaced is backed up first."""
+    target = _store(store)
+    there = backups(target.path / "backups")
+    if path is None and not there:
+        say(f"there is no backup in {target.path / 'backups'} (name one)")
+        raise typer.Exit(1)
+    source = path or there[-1]
+    changed, serial = restore(target, source, who=actor("muster"), force=force, dry_run=check)
+    if not changed:
+        typer.echo(f"the state is as in {source} (serial {serial}): nothing was changed")
+    else:
+        typer.echo(f"{'would restore' if check else 'restored'} {source} (serial {serial})")
+        typer.echo("next: sync.yml reads the nodes anew, and release.yml settles jobs that have ended meanwhile")
+
+
+@app.command()
+def compact(
+    jobs_older_than: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Archive jobs that ended longer ago (30d).")
+    ] = None,
+    store: Store = None,
+) -> None:
+    """Fold the journal into a new snapshot, which stock TinyDB can open."""
+    cluster = _cluster(store)
+    archived = cluster.archive(duration(jobs_older_than)) if jobs_older_than else []
+    target = _store(store)
+    folded = target.compact(who=actor("muster"))
+    if archived:
+        typer.echo(f"archived {count(len(archived), 'job')}: `muster state history --job ID` still has them")
+    typer.echo(f"{target.path / 'state.json'} is {'now' if folded else 'already'} at serial {target.read().serial}")
+
+
+def _store(location: str | None) -> DirectoryStore:
+    return open_store(location, tell=say)
+
+
+def _cluster(location: str | None) -> Cluster:
+    return open_cluster(location, actor=actor("muster"), tell=say)

@@ -1,0 +1,50 @@
+# Copyright (c) 2026 The Muster authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which transactions touched a node or a job."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from ..model import lease_parts
+from ..store import Change, Record
+
+
+def touching(records: Iterable[Record], *, node: str | None, job: str | None) -> Iterator[Record]:
+    """Those of ``records`` that changed this node, or this job (its id or its name), or a lease of theirs.
+
+    Of each, only the changes that did. With neither, all.
+    """
+    named: set[str] = set()
+    for record in records:
+        for change in record["changes"] if job is not None else ():
+            if change["table"] == "jobs" and _has_name(change, str(job)):
+                named.add(change["key"])
+        changes = [
+            change
+            for change in record["changes"]
+            if (node is None or _is_of_node(change, node)) and (job is None or _is_of_job(change, {job, *named}))
+        ]
+        if changes or (node is None and job is None):
+            yield {**record, "changes": changes}
+
+
+def _has_name(change: Change, name: str) -> bool:
+    return any(
+        edit["path"] == [] and bool(edit.get(side, {}).get("name") == name)
+        for edit in change["edits"]
+        for side in ("from", "to")
+    )
+
+
+def _is_of_node(change: Change, node: str) -> bool:
+    if change["table"] == "leases":
+        return lease_parts(change["key"])[1] == node
+    return bool(change["table"] == "nodes" and change["key"] == node)
+
+
+def _is_of_job(change: Change, ids: set[str]) -> bool:
+    if change["table"] == "leases":
+        return lease_parts(change["key"])[0] in ids
+    return change["table"] == "jobs" and change["key"] in ids

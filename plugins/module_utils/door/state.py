@@ -1,0 +1,76 @@
+# Copyright (c) 2026 The Muster authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The task ``state``: looking after the state as a whole."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ..model import InvalidInput, MusterError, duration
+from ..store import KEEP, DirectoryStore, back_up, restore, verify
+from .call import Call, Result
+
+
+def change_state(call: Call) -> Result:
+    """Back up, restore, verify or compact."""
+    return _VERBS[call.params["state"]](call)
+
+
+class Unsound(MusterError):
+    """What is on disk is not as it was written."""
+
+
+def _back_up(call: Call) -> Result:
+    params = call.params
+    made = back_up(
+        _store(call),
+        to=Path(params["path"]).expanduser() if params["path"] else None,
+        keep=KEEP if params["keep"] is None else params["keep"],
+        packed=params["gzip"],
+        dry_run=call.check_mode,
+    )
+    return {
+        "changed": made.written,
+        "path": str(made.path),
+        "serial": made.serial,
+        "removed": [str(path) for path in made.removed],
+    }
+
+
+def _restore(call: Call) -> Result:
+    params = call.params
+    if not params["path"]:
+        raise InvalidInput("path must name the backup to restore", "muster state show lists the backups")
+    path = Path(params["path"]).expanduser()
+    store = _store(call)
+    changed, serial = restore(store, path, who=call.actor, force=params["force"], dry_run=call.check_mode)
+    return {"changed": changed, "path": str(path), "serial": serial}
+
+
+def _verify(call: Call) -> Result:
+    store = _store(call)
+    found = verify(store.path)
+    if found.problems:
+        raise Unsound("; ".join(found.problems), "docs/state.md says what to do")
+    return {"serial": found.serial, "path": str(store.path), "checked": _checked(found)}
+
+
+def _compact(call: Call) -> Result:
+    store, cluster = _store(call), call.cluster()
+    older_than = call.params["jobs_older_than"]
+    archived = cluster.archive(duration(older_than)) if older_than else []
+    folded = store.pending() if call.check_mode else store.compact(who=call.actor)
+    return {"changed": bool(archived or folded), "archived": archived, "serial": store.read().serial}
+
+
+def _checked(found: Any) -> dict[str, int]:
+    return {word: getattr(found, word) for word in ("snapshots", "segments", "transactions", "backups")}
+
+
+def _store(call: Call) -> DirectoryStore:
+    return call.cluster().store  # type: ignore[return-value]  # the only kind there is so far
+
+
+_VERBS = {"backed_up": _back_up, "restored": _restore, "verified": _verify, "compacted": _compact}

@@ -1,0 +1,112 @@
+# Copyright (c) 2026 The Muster authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Reading everything that a store has on disk, and saying what is not as it was written."""
+
+from __future__ import annotations
+
+import contextlib
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..model import Damaged, StoreError
+from .backups import backups
+from .files import identity, opened
+from .journal import End, Journal, first_line, read_segment
+from .loading import BACKUP, BACKUPS, JOURNAL, LOCK, STATE, load
+from .lock import exclusive, witness
+from .snapshot import Snapshot
+
+WAIT_S = 10.0
+
+
+@dataclass
+class Verified:
+    """What was read, and what is wrong. ``notes`` are harmless: they need nobody."""
+
+    serial: int = 0
+    lineage: str = ""
+    snapshots: int = 0
+    segments: int = 0
+    transactions: int = 0
+    backups: int = 0
+    problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def verify(place: Path) -> Verified:
+    """Check the store in the directory ``place`` to its last byte. Changes nothing; writers wait meanwhile."""
+    found = Verified()
+    with contextlib.ExitStack() as stack:
+        if identity(place / LOCK):
+            try:
+                stack.enter_context(exclusive(place / LOCK, timeout_s=WAIT_S))
+            except StoreError as error:
+                found.notes.append(f"checked without the lock: {error.message}")
+        _check_state(place, found)
+        _check_journal(Journal(place / JOURNAL), found)
+    for path in backups(place / BACKUPS):
+        found.backups += _check_snapshot(path, found)
+    for path in _files(place):
+        if stat.S_IMODE(path.stat().st_mode) & 0o077:
+            found.problems.append(f"{path} can be read by others: chmod go= {path}")
+    return found
+
+
+def _check_state(place: Path, found: Verified) -> None:
+    for name in (STATE, BACKUP):
+        found.snapshots += identity(place / name) is not None and _check_snapshot(place / name, found)
+    try:
+        loaded = load(place, witness((place / LOCK).read_bytes()) if identity(place / LOCK) else 0, whole=True)
+    except StoreError as error:
+        found.problems.append(str(error))
+        return
+    found.serial, found.lineage = loaded.state.serial, loaded.state.lineage
+    found.problems += [trouble for trouble in loaded.troubles if trouble not in found.problems]
+    if loaded.end is End.TORN and not loaded.lost:
+        found.notes.append(f"{loaded.segment.path} ends {End.TORN.value}: the next writer cuts it")
+
+
+def _check_snapshot(path: Path, found: Verified) -> bool:
+    try:
+        snapshot = Snapshot(opened(path), str(path))
+        snapshot.check()
+        snapshot.check_index()
+    except StoreError as error:
+        found.problems.append(error.message if isinstance(error, Damaged) else str(error))
+        return False
+    return True
+
+
+def _check_journal(journal: Journal, found: Verified) -> None:
+    """Each segment is whole, and goes on where the one before ends."""
+    segments = journal.segments()
+    reached, chain = None, 0
+    for turn, (after, path) in enumerate(segments.items(), start=1):
+        found.segments += 1
+        first = first_line(path)
+        lines, end = read_segment(path)
+        last = turn == len(segments)
+        if first is None or first["after"] != after:
+            if not (last and path.stat().st_size == 0):
+                found.problems.append(f"{path} is damaged: its first line is not whole")
+            reached = None
+            continue
+        if reached is not None and (after, int(first["chain"], 16)) != (reached, chain):
+            found.problems.append(f"{path} does not go on where the one before ends, at serial {reached}")
+        if end is End.DAMAGED or (end is End.TORN and not last):
+            found.problems.append(f"{path} is damaged after serial {lines[-1].document.get('serial', after)}")
+        reached = after
+        for line in lines[1:]:
+            record = line.document
+            if record["serial"] != reached + 1 and record.get("after") != reached:
+                found.problems.append(f"{path} leaps from serial {reached} to {record['serial']}")
+            reached = record["serial"]
+            found.transactions += 1
+        chain = lines[-1].chain
+
+
+def _files(place: Path) -> Iterator[Path]:
+    return (path for path in sorted(place.rglob("*")) if path.is_file())
