@@ -13,7 +13,7 @@ from tinydb.queries import QueryLike
 
 from ..model import Conflict, InvalidInput, StoreError
 from .document import KEYS, Document, dumped, own
-from .edits import difference, edited
+from .edits import Edit, difference, edited
 from .snapshot import OWN_TABLES, write_snapshot
 from .state import Change, State
 
@@ -106,6 +106,8 @@ class Draft(Tables):
         self._process = os.getpid()
         self._work: dict[str, dict[int, Document | None]] = {}
         self._before: dict[tuple[str, int], Document | None] = {}
+        self._edits: dict[tuple[str, int], list[Edit]] = {}
+        """What is known to lead from a document as it was to one that was put since."""
         self._names: dict[str, dict[str, int | None]] = {}
         self._last: dict[str, int] = {}
 
@@ -126,7 +128,10 @@ class Draft(Tables):
         there = self._current(table, number)
         edits = own(difference(there, document))
         if edits:
+            first = number not in self._work.get(table, {})
             self.write(table, number, edited(there, edits))
+            if first:
+                self._edits[table, number] = edits
         return bool(edits)
 
     def remove(self, table: str, keys: Iterable[str]) -> int:
@@ -174,6 +179,7 @@ class Draft(Tables):
                 if self.number(table, document[key]) not in (None, number):
                     raise InvalidInput(f"the table {table} has {document[key]} already")
                 names[document[key]] = number
+        self._edits.pop((table, number), None)
         self._work.setdefault(table, {})[number] = document
         self._last[table] = max(self._last.get(table, 0), number)
 
@@ -194,7 +200,7 @@ class Draft(Tables):
             key = KEYS.get(table)
             for number, document in documents.items():
                 before = self._original(table, number)
-                if edits := difference(before, document):
+                if edits := self._edits.get((table, number)) or difference(before, document):
                     name = {"key": (document or before or {})[key]} if key else {}
                     found.append({"table": table, "id": number, **name, "edits": edits})
         return found
