@@ -91,7 +91,7 @@ from ansible.plugins.lookup import LookupBase
 
 try:
     from ..module_utils.model import MusterError, nearest
-    from ..plugin_utils.documents import check_field, documents_of, matching, named, value_at
+    from ..plugin_utils.documents import check_field, documents_of, matching, value_at
     from ..plugin_utils.state_reader import current_view
 
     MISSING: ImportError | None = None
@@ -115,11 +115,11 @@ class LookupModule(LookupBase):
             raise AnsibleError(str(error)) from error
 
     def _answer(self, view: Any, table: str) -> list[Any]:
-        documents = documents_of(view, table)
         where, field, name = self.get_option("where") or {}, self.get_option("field"), self.get_option("name")
+        documents = documents_of(view, table, name)
         for path in (*where, *([field] if field else [])):
             check_field(table, documents, path)
-        found = matching(documents if name is None else named(documents, name), where)
+        found = matching(documents, where)
         return copy.deepcopy([value_at(row, field) for row in found] if field else found)
 
     def _store_variable(self, variables: dict[str, Any]) -> dict[str, Any]:

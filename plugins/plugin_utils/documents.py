@@ -11,25 +11,30 @@ from typing import Any, get_args
 from pydantic import BaseModel
 
 from ..module_utils.cluster import View
-from ..module_utils.model import InvalidInput, Job, Lease, Node, nearest
+from ..module_utils.model import InvalidInput, Job, Lease, Node, NotFound, nearest
 
 Document = dict[str, Any]
 
 MODELS: Mapping[str, type[BaseModel]] = {"nodes": Node, "jobs": Job, "leases": Lease}
 
 
-def documents_of(view: View, table: str) -> list[Document]:
-    """The documents of ``nodes``, ``jobs`` or ``leases``; :class:`InvalidInput` for any other name."""
+def documents_of(view: View, table: str, name: str | None = None) -> list[Document]:
+    """The documents of ``nodes``, ``jobs`` or ``leases``; :class:`InvalidInput` for any other name.
+
+    With ``name``, only the one with this id or name, of several jobs of one name the latest: no other is read.
+    """
     if table not in MODELS:
         raise InvalidInput(f"there is no table {table!r}", _did_you_mean(table, MODELS))
-    found: list[Document] = getattr(view, table)
-    return found
-
-
-def named(documents: Sequence[Document], name: str) -> list[Document]:
-    """The document with this id or name; of several jobs of one name, the latest."""
-    exact = [row for row in documents if row.get("id", row.get("name")) == name]
-    return exact or [row for row in documents if row.get("name") == name][-1:]
+    if name is None:
+        found: list[Document] = getattr(view, table)
+        return found
+    if table == "leases":
+        return [lease for lease in view.leases if lease["id"] == name]
+    try:
+        one = view.node(name) if table == "nodes" else view.job(name)
+    except NotFound:
+        return []
+    return [] if one is None else [one]
 
 
 def matching(documents: Sequence[Document], where: Mapping[str, Any]) -> list[Document]:

@@ -15,7 +15,6 @@ from ansible_collections.muster.training.plugins.plugin_utils.documents import (
     check_field,
     documents_of,
     matching,
-    named,
     value_at,
 )
 
@@ -60,10 +59,13 @@ def test_a_path_goes_through_mappings_by_key_and_through_lists_by_index(cluster:
 
 def test_one_is_found_by_its_id_and_the_latest_of_a_name(cluster: Cluster, spec: Callable[..., JobSpec]) -> None:
     first, second = cluster.submit(spec()), cluster.submit(spec())
-    jobs = cluster.view().jobs
-    assert [row["id"] for row in named(jobs, first.id)] == [first.id]
-    assert [row["id"] for row in named(jobs, "ring")] == [second.id]
-    assert named(jobs, "rung") == []
+    view = cluster.view()
+    assert [row["id"] for row in documents_of(view, "jobs", first.id)] == [first.id]
+    assert [row["id"] for row in documents_of(view, "jobs", "ring")] == [second.id]
+    assert documents_of(view, "jobs", "rung") == []
+    assert names(documents_of(view, "nodes", "n2")) == ["n2"]
+    assert documents_of(view, "nodes", "n9") == []
+    assert documents_of(view, "nodes", "n2") == [row for row in view.nodes if row["name"] == "n2"]
 
 
 @pytest.mark.parametrize(
