@@ -32,7 +32,7 @@ def history_lines(records: Iterable[Record]) -> list[RenderableType]:
                 (f" ({record['origin']})" if record.get("origin") else "", "dim"),
             )
         )
-        for change in record["changes"]:
+        for change in [change for change in record["changes"] if change["table"] != "meta"]:
             lines += [Text(f"          {line}") for line in _changed(change)]
     return lines
 

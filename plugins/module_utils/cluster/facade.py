@@ -137,7 +137,8 @@ class Cluster:
         doubtful: Mapping[str, str] | None = None,
     ) -> Job:
         """The attempt has ended; its leases go where the node says that nothing is left (see :meth:`release`)."""
-        with self._change(f"{outcome.state.lower()} {job}: {outcome.reason}") as draft:
+        why = f"{outcome.state.lower()} {job}" + (f": {outcome.reason}" if outcome.reason else "")
+        with self._change(why) as draft:
             ended = jobs.finish(draft, jobs.find(draft, job), epoch, outcome, now=self._clock())
             self._give_back(draft, ended, cleared, doubtful or {})
             return ended
