@@ -41,8 +41,8 @@ options:
       - C(name) and C(command) (a list of words) are required, and one way of asking for a size.
       - The ways are C(nodes) alone, C(nodes) with C(gpus_per_node) or C(slots_per_node), C(gpus) alone, and C(slots)
         alone.
-      - Optional are C(cwd), C(env), C(secrets), C(constraints) (C(labels), C(gpu_model), C(min_gpu_memory_mib)), C(launcher),
-        C(user), C(time_limit_s), C(grace_s), C(max_restarts) and C(priority).
+      - Optional are C(cwd), C(env), C(secrets), C(constraints) (C(labels), C(gpu_model), C(min_gpu_memory_mib)),
+        C(launcher), C(user), C(time_limit_s), C(grace_s), C(max_restarts) and C(priority).
       - The state does not keep the values of variables in C(env) that C(secrets) lists, or whose names look like those
         of secrets.
     type: dict

@@ -8,28 +8,25 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from ..model import Damaged, StoreError, iso, utc_now
+from ..model import Damaged, StoreError
 from . import liveness
 from .document import SCHEMA
-from .files import identity, keep_as, make_directory, replace_durably, said_of, sync_directory
+from .files import identity, make_directory, said_of
 from .history import transactions
-from .journal import End, Journal
-from .loading import BACKUP, DAMAGED, JOURNAL, LOCK, STATE, Loaded, load
+from .journal import End, Journal, new_record
+from .loading import JOURNAL, LOCK, STATE, Loaded, load
 from .lock import Held, exclusive, witness
-from .snapshot import write_snapshot
-from .state import Change, Record, State
+from .state import Record, State
 from .tables import Draft, Tables
+from .upkeep import EPOCH_LEAP, Upkeep
 
 LOCK_TIMEOUT_S = 60.0
 COMPACT_BYTES = 1 << 18
 """A journal longer than this, and than a sixteenth of the snapshot, is folded into a new snapshot."""
 COMPACT_SHARE = 16
-EPOCH_LEAP = 1000
-"""How far the epoch leaps when transactions were lost, any of which may have given one."""
 RETRIES = 20
 """How often a reader begins again because others replaced the files under it."""
 
@@ -64,6 +61,7 @@ class DirectoryStore:
         self._told: set[str] = set()
         self._state, self._lock = path / STATE, path / LOCK
         self._journal = Journal(path / JOURNAL)
+        self._upkeep = Upkeep(path, self._journal, self._tell)
         self._mutex = threading.RLock()
         self._loaded: Loaded | None = None
         self._handed_out = False
@@ -137,20 +135,21 @@ class DirectoryStore:
             except Damaged as damage:
                 self._tell(damage.message)
                 allowed(None, lock.acknowledged, None)
-                loaded = self._begin_anew(source.lineage, lock.acknowledged)
+                self._upkeep.set_all_aside()
+                loaded = self._begin(source.lineage, lock.acknowledged)
             else:
                 allowed(None if loaded.fresh else loaded.state.lineage, loaded.state.serial, Tables(loaded.state))
                 if loaded.fresh:
-                    loaded = self._begin_anew(source.lineage, lock.acknowledged)
+                    loaded = self._begin(source.lineage, lock.acknowledged)
             draft = Draft(loaded.state)
             draft.become(source)
             if not (changes := draft.changes()) and source.lineage == loaded.state.lineage:
                 return False
             draft.next_epoch(EPOCH_LEAP + max(0, source.epoch - draft.epoch))
             serial = max(loaded.state.serial, source.serial) + 1
-            record = _record(serial, {"who": who, "why": why}, draft.changes())
+            record = new_record(serial, {"who": who, "why": why}, draft.changes())
             self._write(loaded, lock, record | {"after": loaded.state.serial, "lineage": source.lineage}, draft)
-            self._rebase(self._up_to_date() or self._load())
+            self._fold(self._up_to_date() or self._load())
             return bool(changes)
 
     @contextlib.contextmanager
@@ -179,12 +178,13 @@ class DirectoryStore:
         loaded = self._loaded
         if loaded is None or loaded.base is None or loaded.troubles:
             return None
-        if identity(self._state) != loaded.base.identity:
-            return None
-        if loaded.segment.grown():
-            if self._handed_out:
-                loaded.state, self._handed_out = loaded.state.copy(), False
-            loaded.end = loaded.segment.follow(loaded.state)
+        with said_of(self.path, "read"):
+            if identity(self._state) != loaded.base.identity:
+                return None
+            if loaded.segment.grown():
+                if self._handed_out:
+                    loaded.state, self._handed_out = loaded.state.copy(), False
+                loaded.end = loaded.segment.follow(loaded.state)
         return None if loaded.end is End.DAMAGED else loaded
 
     def _load(self, *, whole: bool = False) -> Loaded:
@@ -214,60 +214,25 @@ class DirectoryStore:
         ):
             loaded = self._load(whole=True)
         self._tell(*loaded.troubles)
-        if loaded.lost:
-            self._mend(loaded, lock, who)
-        elif loaded.end is End.TORN:
+        if loaded.end is End.TORN and not loaded.lost:
             loaded.segment.cut()
             loaded.end = End.WHOLE
         if loaded.troubles or loaded.state.schema < SCHEMA:
-            with said_of(self.path / DAMAGED, "written"):
-                self._keep_aside(loaded)
-            if loaded.base is None or loaded.state.schema < SCHEMA:
-                self._rebase(loaded)
+            self._upkeep.mend(loaded, lock, who)
             loaded = self._load(whole=True)
         return loaded
-
-    def _mend(self, loaded: Loaded, lock: Held, who: str) -> None:
-        """Go on from the last transaction that is good, and write down in the journal what was lost."""
-        with said_of(self.path / DAMAGED, "written"):
-            self._keep_aside(loaded)
-            draft = Draft(loaded.state)
-            draft.next_epoch(EPOCH_LEAP + loaded.lost)
-            serial, lost = loaded.lost_to + 1, loaded.lost
-            why = f"recovered: {loaded.troubles[-1]}"
-            record = _record(serial, {"who": who, "why": why}, draft.changes())
-            record |= {"after": loaded.state.serial, "lost": lost}
-            for after, path in self._journal.segments().items():
-                if after > loaded.state.serial:
-                    path.unlink()
-            loaded.segment.mend(record)
-            lock.note(serial)
-            loaded.state.apply(record, loaded.segment.chain)
-
-    def _keep_aside(self, loaded: Loaded) -> None:
-        if not loaded.damaged:
-            return
-        make_directory(self.path / DAMAGED)
-        for path in loaded.damaged:
-            keep_as(path, self.path / DAMAGED / f"{_stamp()}-{path.name}")
-        sync_directory(self.path / DAMAGED)
-        loaded.damaged = []
-        self._tell(f"the damaged files are kept in {self.path / DAMAGED}")
 
     def _commit(self, loaded: Loaded, draft: Draft, lock: Held, said: Mapping[str, str]) -> None:
         changes = draft.changes()
         if not changes:
             return
-        record = _record(loaded.state.serial + 1, said, changes)
+        record = new_record(loaded.state.serial + 1, said, changes)
         with self._mutex:
             if loaded.fresh:
                 loaded = self._rebase(loaded)
             self._write(loaded, lock, record, draft)
             if self._journal_is_long(loaded):
-                try:
-                    self._rebase(loaded)
-                except (StoreError, OSError) as error:  # the transaction is on disk, and the journal can grow
-                    self._tell(f"the journal could not be folded into a new snapshot: {error}")
+                self._fold(loaded)
 
     def _write(self, loaded: Loaded, lock: Held, record: Record, draft: Draft) -> None:
         """Put one transaction on disk, acknowledge it, and follow it."""
@@ -282,42 +247,28 @@ class DirectoryStore:
         lock.note(record["serial"])
         self.transactions += 1
 
-    def _begin_anew(self, lineage: str, serial: int) -> Loaded:
-        """An empty state in place of what there is, which is kept aside."""
+    def _rebase(self, loaded: Loaded) -> Loaded:
+        """Write the state as a new snapshot, and go on from that."""
+        self._upkeep.rebase(loaded)
+        loaded = self._load()
+        loaded.checked = True
+        return loaded
+
+    def _begin(self, lineage: str, serial: int) -> Loaded:
+        """An empty state of this lineage, where there is none."""
         state = State(lineage, serial=serial, schema=SCHEMA)
-        with said_of(self.path / DAMAGED, "written"):
-            remains = [self.path / name for name in (STATE, BACKUP, JOURNAL) if identity(self.path / name)]
-            if remains:
-                aside = self.path / DAMAGED / _stamp()
-                make_directory(aside)
-                for path in remains:
-                    path.rename(aside / path.name)
-                sync_directory(aside)
-                self._tell(f"the damaged files are kept in {aside}")
         return self._rebase(Loaded(state, self._journal.segment(state), End.WHOLE, None))
+
+    def _fold(self, loaded: Loaded) -> None:
+        """The same after a transaction, which is on disk whatever becomes of this: the journal can grow."""
+        try:
+            self._rebase(loaded)
+        except StoreError as error:
+            self._tell(f"the journal could not be folded into a new snapshot: {error}")
 
     def _journal_is_long(self, loaded: Loaded) -> bool:
         size = loaded.base.size if loaded.base else 0
         return loaded.segment.length > max(self.compact_bytes, size // COMPACT_SHARE if self.compact_bytes else 0)
-
-    def _rebase(self, loaded: Loaded) -> Loaded:
-        """Write the state as a new snapshot, on which the journal goes on. The one before stays as the backup."""
-        path, backup = self._state, self.path / BACKUP
-        good = loaded.base is not None
-        with said_of(path, "written"):
-            replace_durably(
-                path,
-                lambda file: write_snapshot(file, loaded.state),
-                before=lambda: keep_as(path, backup) if good else None,
-            )
-            sync_directory(self.path)
-            with contextlib.suppress(OSError):  # packing history can wait
-                self._journal.retire(loaded.base_serial if good else 0)
-        if loaded.state.schema < SCHEMA:
-            liveness.forget_first_schema(self.path)
-        loaded = self._load()
-        loaded.checked = True
-        return loaded
 
     def _shared(self, loaded: Loaded) -> State:
         self._handed_out = True
@@ -328,11 +279,3 @@ class DirectoryStore:
             if notice not in self._told:
                 self._told.add(notice)
                 self._tell_person(notice)
-
-
-def _stamp() -> str:
-    return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-
-
-def _record(serial: int, said: Mapping[str, str], changes: list[Change]) -> Record:
-    return {"serial": serial, "at": iso(utc_now()), **said, "changes": changes}

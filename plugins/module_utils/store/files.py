@@ -32,6 +32,7 @@ class OpenFile:
     """
 
     def __init__(self, path: Path, flags: int = os.O_RDONLY) -> None:
+        self._path = path
         self.handle = os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         status = os.fstat(self.handle)
         self.identity = (status.st_dev, status.st_ino)
@@ -42,9 +43,10 @@ class OpenFile:
         return os.fstat(self.handle).st_size
 
     def __call__(self, offset: int, length: int) -> bytes:
-        found = os.pread(self.handle, length, offset)
-        while len(found) < length and (more := os.pread(self.handle, length - len(found), offset + len(found))):
-            found += more
+        with said_of(self._path, "read"):
+            found = os.pread(self.handle, length, offset)
+            while len(found) < length and (more := os.pread(self.handle, length - len(found), offset + len(found))):
+                found += more
         return found
 
     def __del__(self) -> None:

@@ -14,6 +14,7 @@ import enum
 import gzip
 import os
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -22,9 +23,14 @@ from ..model import StoreError, iso, utc_now
 from .document import SCHEMA, Document, loaded
 from .files import OpenFile, Read, make_directory, opened, replace_durably, said_of, sync_directory
 from .frames import framed, unframed
-from .state import Record, State
+from .state import Change, Record, State
 
 _PLAIN, _PACKED = ".jsonl", ".jsonl.gz"
+
+
+def new_record(serial: int, said: Mapping[str, str], changes: list[Change]) -> Record:
+    """A transaction as the journal gets it. ``said``: who made it, why, and through what."""
+    return {"serial": serial, "at": iso(utc_now()), **said, "changes": changes}
 
 
 class End(enum.Enum):
