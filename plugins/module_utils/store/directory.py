@@ -27,6 +27,8 @@ LOCK_TIMEOUT_S = 60.0
 COMPACT_BYTES = 1 << 18
 """A journal longer than this, and than a sixteenth of the snapshot, is folded into a new snapshot."""
 COMPACT_SHARE = 16
+CONFIRM_S = 1.0
+"""How long a reader that sees damage waits for the lock, to see it again while nobody writes."""
 RETRIES = 20
 """How often a reader begins again because others replaced the files under it."""
 
@@ -168,7 +170,7 @@ class DirectoryStore:
         loaded = self._up_to_date() or self._load()
         if loaded.troubles and identity(self._lock):
             # Another process may be in the middle of something: nobody is while we hold the lock.
-            with contextlib.suppress(StoreError), exclusive(self._lock, timeout_s=self.lock_timeout_s):
+            with contextlib.suppress(StoreError), exclusive(self._lock, timeout_s=CONFIRM_S):
                 loaded = self._load()
         self._tell(*loaded.troubles)
         return loaded
