@@ -127,7 +127,7 @@ def _rehearsed(
 
 def _packing(tables: Tables) -> Callable[[BinaryIO], None]:
     def write(file: BinaryIO) -> None:
-        with gzip.GzipFile(filename="", fileobj=file, mode="wb", mtime=0) as packed:
+        with gzip.GzipFile(filename="", fileobj=file, mode="wb", compresslevel=6, mtime=0) as packed:
             tables.write_to(cast(BinaryIO, packed))
 
     return write

@@ -139,7 +139,10 @@ class Journal:
                 continue
 
             def pack(file: BinaryIO, path: Path = path) -> None:
-                with open(path, "rb") as plain, gzip.GzipFile(filename="", fileobj=file, mode="wb", mtime=0) as packed:
+                with (
+                    open(path, "rb") as plain,
+                    gzip.GzipFile(filename="", fileobj=file, mode="wb", compresslevel=6, mtime=0) as packed,
+                ):
                     shutil.copyfileobj(plain, packed)
 
             replace_durably(path.with_name(path.name + ".gz"), pack)
