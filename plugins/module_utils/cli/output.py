@@ -6,12 +6,16 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
+from pathlib import Path
 from typing import Any
 
 import typer
 from rich.console import Console, RenderableType
 from rich.table import Table
+
+from ..model import InvalidInput
 
 WHOLE_LINES = 100_000
 """The width of a page that is not cut to fit anything."""
@@ -47,6 +51,16 @@ def show(*parts: RenderableType) -> None:
 def show_json(document: Any) -> None:
     """Write ``document`` for a program."""
     typer.echo(json.dumps(document, indent=2))
+
+
+def write_json(path: Path, document: Any) -> None:
+    """Write ``document`` into a file for its owner alone; one that is there is replaced."""
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with open(handle, "w", encoding="ascii") as file:
+            file.write(json.dumps(document, indent=1) + "\n")
+    except OSError as error:
+        raise InvalidInput(f"{path} cannot be written: {error.strerror}", "name another file") from error
 
 
 def say(message: str) -> None:

@@ -11,12 +11,12 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from ..cluster import Cluster, open_cluster
+from ..cluster import Cluster, imports, open_cluster
 from ..model import duration, utc_now
 from ..store import KEEP, DirectoryStore, actor, back_up, backups, describe, open_store, restore, verify
 from .history import history_lines
 from .options import AsJson, Store
-from .output import say, show, show_json
+from .output import say, show, show_json, write_json
 from .words import age, count, size
 
 app = typer.Typer(no_args_is_help=True, help="Look after the state: back it up, check it, see what changed.")
@@ -40,7 +40,7 @@ def show_state(store: Store = None, as_json: AsJson = False) -> None:
         "lineage": found["lineage"],
         "serial": f"{found['serial']} (epoch {found['epoch']}, schema {found['schema']})",
         "changed": f"{age(changed['at'], utc_now())} by {changed['who']}: {changed['why']}",
-        "holds": ", ".join(count(number, name[:-1]) for name, number in found["tables"].items() if name != "meta"),
+        "holds": ", ".join(f"{name} {number}" for name, number in found["tables"].items() if name != "meta"),
         "snapshot": size(found["snapshot_bytes"]),
         "journal": f"{size(found['journal_bytes'])} in {count(found['journal_segments'], 'file')}",
         "backups": f"{len(found['backups'])}, the newest {found['backups'][-1]}" if found["backups"] else "none",
@@ -146,6 +146,51 @@ def compact(
     if archived:
         typer.echo(f"archived {count(len(archived), 'job')}: `muster state history --job ID` still has them")
     typer.echo(f"{target.path / 'state.json'} is {'now' if folded else 'already'} at serial {target.read().serial}")
+
+
+@app.command("import")
+def import_state(
+    path: Annotated[Path, typer.Argument(metavar="FILE", help="The other tool's file.")],
+    kind: Annotated[str, typer.Option("--from", metavar="KIND", help=f"Whose it is: {', '.join(imports.KINDS)}.")],
+    timezone: Annotated[
+        str | None, typer.Option(metavar="ZONE", help="Of times without one (Europe/Berlin); default: this machine's.")
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Also where the state says other things by that name.")
+    ] = False,
+    check: DryRun = False,
+    store: Store = None,
+    as_json: AsJson = False,
+) -> None:
+    """Take over the state of another tool, or an export, in one transaction."""
+    cluster = open_cluster(store, actor=actor("muster"), dry_run=check, tell=say)
+    report = cluster.import_state(kind, path, timezone=timezone, force=force)
+    if as_json:
+        show_json({"changed": report.changed, "counts": report.counts, "remarks": report.remarks})
+        return
+    for table, counts in report.counts.items():
+        told = ", ".join(f"{number} {verdict}" for verdict, number in counts.items() if number)
+        typer.echo(f"{table.replace('_', ' ')}: {told}")
+    for remark in report.remarks:
+        typer.echo(f"note: {remark}")
+    if not report.changed:
+        typer.echo("nothing was changed: the state has all of it")
+    elif check:
+        typer.echo("nothing was written")
+
+
+@app.command()
+def export(
+    path: Annotated[Path | None, typer.Argument(metavar="FILE", help="Where to (default: the terminal).")] = None,
+    store: Store = None,
+) -> None:
+    """Write all tables as plain JSON. For keeping, `backup` is better: it checks itself."""
+    document = imports.exported(_store(store).read())
+    if path is None:
+        show_json(document)
+        return
+    write_json(path, document)
+    typer.echo(f"wrote {path} (serial {document['serial']})")
 
 
 def _store(location: str | None) -> DirectoryStore:

@@ -5,9 +5,10 @@
 
 from __future__ import annotations
 
+from . import imports
 from .facade import Cluster, node_documents, open_cluster
 from .jobs import Outcome
 from .nodes import NodeChange
 from .view import View
 
-__all__ = ["Cluster", "NodeChange", "Outcome", "View", "node_documents", "open_cluster"]
+__all__ = ["Cluster", "NodeChange", "Outcome", "View", "imports", "node_documents", "open_cluster"]

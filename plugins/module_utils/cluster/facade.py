@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from ..model import Admin, Job, JobSpec, Lease, Node, NodeFacts, iso, moment, utc_now
 from ..scheduling import RankPlan
 from ..store import Draft, Record, Store, open_store
-from . import jobs, nodes
+from . import imports, jobs, nodes
 from .history import touching
 from .jobs import Outcome
 from .nodes import NodeChange
@@ -177,6 +178,19 @@ class Cluster:
                 epoch = found.attempt.epoch if found.attempt else 0
                 found = jobs.finish(draft, found, epoch, Outcome("CANCELED", reason), now=self._clock())
             return found, self._give_back(draft, found, cleared, doubtful or {})
+
+    def import_state(
+        self, kind: str, source: Path | str, *, timezone: str | None = None, force: bool = False
+    ) -> imports.Report:
+        """Take over the state of another tool, or an export (see :mod:`.imports`). ``source``: a path, or the text.
+
+        ``timezone``: of times that name none, as ``Europe/Berlin``; this machine's own if it is None.
+        """
+        found = imports.read(kind, source, timezone=timezone, who=self.actor, now=self._clock())
+        with self._change(f"import {kind} from {found.name}") as draft:
+            report = imports.apply(draft, found, force=force)
+        self._seen(report.seen)
+        return report
 
     def archive(self, older_than: timedelta) -> list[str]:
         """Take jobs that ended longer ago than this out of the state; their ids. History keeps them."""
