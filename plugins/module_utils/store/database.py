@@ -16,7 +16,7 @@ import contextlib
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Union, cast
 
 from tinydb import TinyDB
 from tinydb.queries import QueryLike
@@ -30,7 +30,7 @@ from .document import Document, own
 from .edits import difference
 from .tables import Draft, Tables
 
-Fields = Mapping[str, Any] | Callable[[MutableMapping[str, Any]], None]
+Fields = Union[Mapping[str, Any], Callable[[MutableMapping[str, Any]], None]]  # noqa: UP007  # also read by Python 3.9
 Updater = Callable[[dict[int, Any]], None]
 
 

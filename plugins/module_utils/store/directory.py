@@ -131,28 +131,8 @@ class DirectoryStore:
         """
         with said_of(self.path, "created"):
             make_directory(self.path)
-        with exclusive(self._lock, timeout_s=self.lock_timeout_s) as lock, self._mutex:
-            try:
-                loaded = self._settled(lock, who)
-            except Damaged as damage:
-                self._tell(damage.message)
-                allowed(None, lock.acknowledged, None)
-                self._upkeep.set_all_aside()
-                loaded = self._begin(source.lineage, lock.acknowledged)
-            else:
-                allowed(None if loaded.fresh else loaded.state.lineage, loaded.state.serial, Tables(loaded.state))
-                if loaded.fresh:
-                    loaded = self._begin(source.lineage, lock.acknowledged)
-            draft = Draft(loaded.state)
-            draft.become(source)
-            if not (changes := draft.changes()) and source.lineage == loaded.state.lineage:
-                return False
-            draft.next_epoch(EPOCH_LEAP + max(0, source.epoch - draft.epoch))
-            serial = max(loaded.state.serial, source.serial) + 1
-            record = new_record(serial, {"who": who, "why": why}, draft.changes())
-            self._write(loaded, lock, record | {"after": loaded.state.serial, "lineage": source.lineage}, draft)
-            self._fold(self._up_to_date() or self._load())
-            return bool(changes)
+        with exclusive(self._lock, timeout_s=self.lock_timeout_s) as lock:
+            return self._restore(lock, source, {"who": who, "why": why}, allowed)
 
     @contextlib.contextmanager
     def _writing(self, who: str) -> Iterator[tuple[Loaded, Held]]:
@@ -235,6 +215,30 @@ class DirectoryStore:
             self._write(loaded, lock, record, draft)
             if self._journal_is_long(loaded):
                 self._fold(loaded)
+
+    def _restore(self, lock: Held, source: Tables, said: Mapping[str, str], allowed: Allowed) -> bool:
+        with self._mutex:
+            try:
+                loaded = self._settled(lock, said["who"])
+            except Damaged as damage:
+                self._tell(damage.message)
+                allowed(None, lock.acknowledged, None)
+                self._upkeep.set_all_aside()
+                loaded = self._begin(source.lineage, lock.acknowledged)
+            else:
+                allowed(None if loaded.fresh else loaded.state.lineage, loaded.state.serial, Tables(loaded.state))
+                if loaded.fresh:
+                    loaded = self._begin(source.lineage, lock.acknowledged)
+            draft = Draft(loaded.state)
+            draft.become(source)
+            if not (changes := draft.changes()) and source.lineage == loaded.state.lineage:
+                return False
+            draft.next_epoch(EPOCH_LEAP + max(0, source.epoch - draft.epoch))
+            serial = max(loaded.state.serial, source.serial) + 1
+            record = new_record(serial, said, draft.changes())
+            self._write(loaded, lock, record | {"after": loaded.state.serial, "lineage": source.lineage}, draft)
+            self._fold(self._up_to_date() or self._load())
+            return bool(changes)
 
     def _write(self, loaded: Loaded, lock: Held, record: Record, draft: Draft) -> None:
         """Put one transaction on disk, acknowledge it, and follow it."""

@@ -16,6 +16,7 @@ SCHEMA = 2
 KEYS = {"nodes": "name", "jobs": "id", "leases": "id", "meta": "key"}
 """Muster's own tables, and the field of a document that names it in its table. Any other table is the user's."""
 
+_TEXT = frozenset({str})
 _SCALARS = frozenset({str, int, float, bool, type(None)})
 
 _encode = json.JSONEncoder(separators=(",", ":")).encode
@@ -44,7 +45,7 @@ def own(value: Any) -> Any:
         return value
     if isinstance(value, dict):
         return {
-            key if type(key) is str else _name(key): item if type(item) in _SCALARS else own(item)
+            key if type(key) in _TEXT else _name(key): item if type(item) in _SCALARS else own(item)
             for key, item in value.items()
         }
     if isinstance(value, (list, tuple)):

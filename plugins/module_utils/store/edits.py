@@ -39,8 +39,8 @@ def edited(document: Any, edits: Iterable[Edit]) -> Any:
 
 
 def _compare(before: Any, after: Any, path: tuple[str | int, ...], found: list[Edit]) -> None:
-    kind = type(before)
-    if kind is not type(after):  # 1, 1.0 and true are equal to Python only
+    kind, other = type(before), type(after)
+    if kind is not other:  # 1, 1.0 and true are equal to Python only
         found.append({"path": list(path), "from": before, "to": after})
     elif kind is not dict and kind is not list:
         if before != after:
@@ -50,7 +50,7 @@ def _compare(before: Any, after: Any, path: tuple[str | int, ...], found: list[E
 
 
 def _walk(before: Any, after: Any, path: tuple[str | int, ...], found: list[Edit]) -> None:
-    if type(before) is dict and type(after) is dict:
+    if isinstance(before, dict) and isinstance(after, dict):
         for key, was in before.items():
             if key not in after:
                 found.append({"path": [*path, key], "from": was})
@@ -59,7 +59,7 @@ def _walk(before: Any, after: Any, path: tuple[str | int, ...], found: list[Edit
                 found.append({"path": [*path, key], "to": now})
             else:
                 _compare(before[key], now, (*path, key), found)
-    elif type(before) is list and type(after) is list and len(before) == len(after):
+    elif isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
         for index, now in enumerate(after):
             _compare(before[index], now, (*path, index), found)
     else:

@@ -70,7 +70,8 @@ class Version:
             for version in reversed(waiting):
                 document = _edited(document, version._edits)
             self._document, self._before, self._edits = document, None, []
-        assert self._document is not None
+        if self._document is None:
+            raise Damaged("the journal changes a document that is not there", "muster state verify says more")
         return self._document
 
 

@@ -13,7 +13,7 @@ from tinydb.queries import QueryLike
 
 from ..model import Conflict, InvalidInput, StoreError
 from .document import KEYS, Document, dumped, own
-from .edits import Edit, difference, edited
+from .edits import Edit, difference
 from .snapshot import OWN_TABLES, write_snapshot
 from .state import Change, State
 
@@ -125,11 +125,11 @@ class Draft(Tables):
         if number is None:
             self.write(table, self.next_number(table), own(document))
             return True
-        there = self._current(table, number)
-        edits = own(difference(there, document))
+        document = own(document)
+        edits = difference(self._current(table, number), document)
         if edits:
             first = number not in self._work.get(table, {})
-            self.write(table, number, edited(there, edits))
+            self.write(table, number, document)
             if first:
                 self._edits[table, number] = edits
         return bool(edits)
@@ -260,6 +260,6 @@ def _needle(query: QueryLike) -> bytes:
 
 
 def _needle_of(found: Any) -> bytes:
-    if isinstance(found, tuple) and len(found) == 3 and found[0] == "==" and type(found[2]) is str:
+    if isinstance(found, tuple) and len(found) == 3 and found[0] == "==" and isinstance(found[2], str):
         return dumped(found[2])
     return b""

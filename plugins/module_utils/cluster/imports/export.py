@@ -60,8 +60,9 @@ def _sound(table: str, document: dict[str, Any], place: str, origin: Origin) -> 
     """``document`` as the state can keep it, with the defaults of what it does not say."""
     if (key := KEYS.get(table)) and not isinstance(document.get(key), str):
         raise origin.fault(f"{place}.{key}", f"must be a string, not {document.get(key)!r:.60}")
-    if table == "meta" and (type(document.get("epoch", 0)) is not int or document.get("epoch", 0) < 0):
-        raise origin.fault(f"{place}.epoch", f"must be a whole number, not {document['epoch']!r:.60}")
+    epoch = document.get("epoch", 0)
+    if table == "meta" and (isinstance(epoch, bool) or not isinstance(epoch, int) or epoch < 0):
+        raise origin.fault(f"{place}.epoch", f"must be a whole number, not {epoch!r:.60}")
     for field, text in document.items() if table in KEYS else ():
         if (field.endswith("_at") or field in ("at", "until")) and isinstance(text, str):
             _refuse_bad_time(text, f"{place}.{field}", origin)

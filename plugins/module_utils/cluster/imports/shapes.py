@@ -45,7 +45,7 @@ Number = Annotated[float, PlainValidator(_number)]
 
 def _count_of(value: object) -> object:
     counted = len(value) if isinstance(value, (list, dict)) else value
-    if type(counted) is not int or counted < 0:
+    if isinstance(counted, bool) or not isinstance(counted, int) or counted < 0:
         raise ValueError(f"must be a whole number or a list, not {value!r:.60}")
     return counted
 
