@@ -19,6 +19,9 @@ need iproute2 ip
 need nftables nft
 need pdsh pdsh
 need gcc cc
+need strace strace
+need e2fsprogs /usr/sbin/mkfs.ext4
+need xfsprogs /usr/sbin/mkfs.xfs
 
 if [ -z "$missing" ]; then
   echo "lab: everything it needs is installed"

@@ -224,21 +224,30 @@ class DirectoryStore:
                 self._tell(damage.message)
                 allowed(None, lock.acknowledged, None)
                 self._upkeep.set_all_aside()
-                loaded = self._begin(source.lineage, lock.acknowledged)
-            else:
-                allowed(None if loaded.fresh else loaded.state.lineage, loaded.state.serial, Tables(loaded.state))
-                if loaded.fresh:
-                    loaded = self._begin(source.lineage, lock.acknowledged)
+                return self._restore_anew(lock, source, said)
+            allowed(None if loaded.fresh else loaded.state.lineage, loaded.state.serial, Tables(loaded.state))
+            if loaded.fresh:
+                return self._restore_anew(lock, source, said)
             draft = Draft(loaded.state)
             draft.become(source)
             if not (changes := draft.changes()) and source.lineage == loaded.state.lineage:
                 return False
-            draft.next_epoch(EPOCH_LEAP + max(0, source.epoch - draft.epoch))
-            serial = max(loaded.state.serial, source.serial) + 1
-            record = new_record(serial, said, draft.changes())
-            self._write(loaded, lock, record | {"after": loaded.state.serial, "lineage": source.lineage}, draft)
+            self._write(loaded, lock, _restoring(draft, source, said), draft)
             self._fold(self._up_to_date() or self._load())
             return bool(changes)
+
+    def _restore_anew(self, lock: Held, source: Tables, said: Mapping[str, str]) -> bool:
+        """Restore where there is nothing to begin with: all of it is there when the snapshot is, before that nothing."""
+        state = State(source.lineage, serial=lock.acknowledged, schema=SCHEMA)
+        segment = self._journal.segment(state)
+        draft = Draft(state)
+        draft.become(source)
+        record = _restoring(draft, source, said)
+        state.apply(record, segment.append(record), draft.written)
+        self._rebase(Loaded(state, segment, End.WHOLE, None))
+        lock.note(state.serial)
+        self.transactions += 1
+        return True
 
     def _write(self, loaded: Loaded, lock: Held, record: Record, draft: Draft) -> None:
         """Put one transaction on disk, acknowledge it, and follow it."""
@@ -260,11 +269,6 @@ class DirectoryStore:
         loaded.checked = True
         return loaded
 
-    def _begin(self, lineage: str, serial: int) -> Loaded:
-        """An empty state of this lineage, where there is none."""
-        state = State(lineage, serial=serial, schema=SCHEMA)
-        return self._rebase(Loaded(state, self._journal.segment(state), End.WHOLE, None))
-
     def _fold(self, loaded: Loaded) -> None:
         """The same after a transaction, which is on disk whatever becomes of this: the journal can grow."""
         try:
@@ -285,3 +289,10 @@ class DirectoryStore:
             if notice not in self._told:
                 self._told.add(notice)
                 self._tell_person(notice)
+
+
+def _restoring(draft: Draft, source: Tables, said: Mapping[str, str]) -> Record:
+    """The transaction that makes the state what ``source`` is. Any epoch may have been given since that was written."""
+    draft.next_epoch(EPOCH_LEAP + max(0, source.epoch - draft.epoch))
+    record = new_record(max(draft.serial, source.serial) + 1, said, draft.changes())
+    return record | {"after": draft.serial, "lineage": source.lineage}

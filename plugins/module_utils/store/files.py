@@ -9,11 +9,12 @@ import gzip
 import os
 import pwd
 import shutil
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from ..model import StoreError
+from ..model import Damaged, StoreError
 
 
 class Read(Protocol):
@@ -80,8 +81,8 @@ def content_of(path: Path) -> bytes:
         return content
     try:
         return gzip.decompress(content)
-    except (EOFError, gzip.BadGzipFile, OSError, ValueError) as error:
-        raise StoreError(f"{path} is damaged: {error}") from error
+    except (EOFError, OSError, ValueError, zlib.error) as error:
+        raise Damaged(f"{path} is damaged: {error}") from error
 
 
 def identity(path: Path) -> tuple[int, int] | None:

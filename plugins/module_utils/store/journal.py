@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from ..model import StoreError, iso, utc_now
+from ..model import Damaged, StoreError, iso, utc_now
 from .document import SCHEMA, Document, loaded
 from .files import OpenFile, Read, make_directory, opened, replace_durably, said_of, sync_directory
 from .frames import framed, unframed
@@ -72,11 +72,11 @@ def read_lines(text: bytes, chain: int) -> tuple[list[Line], End]:
 
 def first_line(path: Path) -> Document | None:
     """The first line of a segment, if it is whole: what its checksum begins with stands in it."""
-    text = opened(path)
-    line = text(0, text.size).partition(b"\n")[0]
     try:
+        text = opened(path)
+        line = text(0, text.size).partition(b"\n")[0]
         chain = int(loaded(line)["chain"], 16)
-    except (ValueError, LookupError, TypeError):
+    except (ValueError, LookupError, TypeError, Damaged):
         return None
     found = unframed(line, chain)
     return found[0] if found else None
@@ -86,7 +86,7 @@ def read_segment(path: Path) -> tuple[list[Line], End]:
     """All lines of a segment, its header first, and what comes after them; none where the header is not whole."""
     first = first_line(path)
     if first is None:
-        return [], End.TORN
+        return [], End.DAMAGED
     text = opened(path)
     return read_lines(text(0, text.size), int(first["chain"], 16))
 
@@ -173,6 +173,8 @@ class Segment:
             self._file = self._file or opened(self.path)
         except FileNotFoundError:
             return End.WHOLE
+        except Damaged:
+            return End.DAMAGED
         size = self._file.size
         if size < self.length:
             return End.DAMAGED

@@ -57,11 +57,14 @@ class Upkeep:
             self.rebase(loaded)
 
     def set_all_aside(self) -> None:
-        """Take away what there is, where nothing of it can be used."""
+        """Take away what there is, where nothing of it can be used; but for ``state.json``, which shows that there was
+        something until it is replaced."""
         with said_of(self._place / DAMAGED, "written"):
             aside = self._place / DAMAGED / _stamp()
             make_directory(aside)
-            for path in (self._place / name for name in (STATE, BACKUP, JOURNAL)):
+            if identity(self._place / STATE):
+                keep_as(self._place / STATE, aside / STATE)
+            for path in (self._place / name for name in (BACKUP, JOURNAL)):
                 if identity(path):
                     path.rename(aside / path.name)
             sync_directory(aside)
