@@ -161,7 +161,7 @@ class DirectoryStore:
         if loaded is None or loaded.base is None or loaded.troubles:
             return None
         with said_of(self.path, "read"):
-            if identity(self._state) != loaded.base.identity:
+            if identity(self._state) != loaded.base.identity or loaded.segment.replaced():
                 return None
             if loaded.segment.grown():
                 if self._handed_out:
@@ -237,7 +237,7 @@ class DirectoryStore:
             return bool(changes)
 
     def _restore_anew(self, lock: Held, source: Tables, said: Mapping[str, str]) -> bool:
-        """Restore where there is nothing to begin with: all of it is there when the snapshot is, before that nothing."""
+        """Restore where there is nothing to begin with: all of it is there when the snapshot is, before it nothing."""
         state = State(source.lineage, serial=lock.acknowledged, schema=SCHEMA)
         segment = self._journal.segment(state)
         draft = Draft(state)
@@ -259,7 +259,8 @@ class DirectoryStore:
         if self._handed_out:
             loaded.state, self._handed_out = loaded.state.copy(), False
         loaded.state.apply(record, chain, draft.written)
-        lock.note(record["serial"])
+        with contextlib.suppress(OSError):  # it is on disk: a witness that lags is no reason to say otherwise
+            lock.note(record["serial"])
         self.transactions += 1
 
     def _rebase(self, loaded: Loaded) -> Loaded:
@@ -277,8 +278,8 @@ class DirectoryStore:
             self._tell(f"the journal could not be folded into a new snapshot: {error}")
 
     def _journal_is_long(self, loaded: Loaded) -> bool:
-        size = loaded.base.size if loaded.base else 0
-        return loaded.segment.length > max(self.compact_bytes, size // COMPACT_SHARE if self.compact_bytes else 0)
+        share = loaded.base_bytes // COMPACT_SHARE if self.compact_bytes else 0
+        return loaded.segment.length > max(self.compact_bytes, share)
 
     def _shared(self, loaded: Loaded) -> State:
         self._handed_out = True

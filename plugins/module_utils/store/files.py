@@ -170,15 +170,19 @@ class said_of:
 
 
 def _owner(path: Path, error: OSError) -> str:
+    """Whose it is that may not be touched, if it is somebody else's."""
     if not isinstance(error, PermissionError):
         return ""
-    try:
-        owner = path.stat().st_uid
-    except OSError:
-        return ""
-    if owner == os.geteuid():
-        return ""
-    try:
-        return f", it belongs to {pwd.getpwuid(owner).pw_name}"
-    except KeyError:
-        return f", it belongs to uid {owner}"
+    path = Path(os.fsdecode(error.filename)) if error.filename else path
+    for place in (path, *path.parents):
+        try:
+            owner = place.stat().st_uid
+        except OSError:
+            continue
+        if owner == os.geteuid():
+            return ""
+        try:
+            return f", {place} belongs to {pwd.getpwuid(owner).pw_name}"
+        except KeyError:
+            return f", {place} belongs to uid {owner}"
+    return ""

@@ -195,6 +195,13 @@ class Segment:
         """Whether anything was written since it was read."""
         return self.path.exists() if self._file is None else self._file.size != self.length
 
+    def replaced(self) -> bool:
+        """Whether what was read last is not there any more: a transaction that failed after all, and was taken back."""
+        if self._file is None or self.length == 0:
+            return False
+        end = b'%08x"}\n' % self.chain
+        return self._file(self.length - len(end), len(end)) != end
+
     def append(self, record: Record) -> int:
         """Write one transaction and flush it to disk; the new end of the chain. If it fails, nothing was written."""
         with said_of(self.path, "written"):

@@ -51,6 +51,7 @@ class Loaded:
     base: OpenFile | None
     """``state.json``; None where there is none, or none that is good."""
     base_serial: int = 0
+    base_bytes: int = 0
     troubles: list[str] = field(default_factory=list)
     """What is not as it was written, a sentence each."""
     damaged: list[Path] = field(default_factory=list)
@@ -90,7 +91,8 @@ def load(place: Path, acknowledged: int, *, whole: bool = False) -> Loaded:
     with said_of(journal.path, "read"):
         segment, end = _follow(journal, segment, state)
     checked = whole or base is None or base.size <= CHECKED_AT_ONCE_BYTES
-    loaded = Loaded(upgrade(state), segment, end, base, serial, troubles, damaged, checked)
+    size = base.size if base else 0
+    loaded = Loaded(upgrade(state), segment, end, base, serial, size, troubles, damaged, checked)
     _judge(loaded, journal, acknowledged)
     return loaded
 

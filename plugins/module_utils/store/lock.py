@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import functools
 import os
@@ -72,9 +73,10 @@ class exclusive:
     def __exit__(self, *_error: object) -> None:
         # The lock is shared with a process that was forked meanwhile: to close our end alone would not give it up, and
         # the child must not give up its parent's.
-        if os.getpid() == self._process:
-            fcntl.flock(self._handle, fcntl.LOCK_UN)
-        os.close(self._handle)
+        with contextlib.suppress(OSError):  # what was done under it is done
+            if os.getpid() == self._process:
+                fcntl.flock(self._handle, fcntl.LOCK_UN)
+            os.close(self._handle)
 
 
 def witness(text: bytes) -> int:

@@ -49,11 +49,12 @@ class Upkeep:
 
     def mend(self, loaded: Loaded, lock: Held, who: str) -> None:
         """Make the files what ``loaded`` could tell of them, in today's schema."""
+        lost = loaded.lost
         with said_of(self._place / DAMAGED, "written"):
             self._keep_aside(loaded.damaged)
-            if loaded.lost:
+            if lost:
                 self._write_down_the_loss(loaded, lock, who)
-        if loaded.base is None or loaded.state.schema < SCHEMA:
+        if loaded.base is None or lost or loaded.state.schema < SCHEMA:  # whoever has it loaded sees a new one
             self.rebase(loaded)
 
     def set_all_aside(self) -> None:

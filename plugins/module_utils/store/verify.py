@@ -90,7 +90,7 @@ def _check_journal(journal: Journal, found: Verified) -> None:
         lines, end = read_segment(path)
         last = turn == len(segments)
         if first is None or first["after"] != after:
-            if not (last and path.stat().st_size == 0):
+            if not (last and b"\n" not in path.read_bytes()):
                 found.problems.append(f"{path} is damaged: its first line is not whole")
             reached = None
             continue
