@@ -81,15 +81,15 @@ EXAMPLES = r"""
 - name: Go back to a backup
   muster.training.state:
     state: restored
-    path: "{{ backup.path }}"
+    path: "{{ backup.file }}"
     force: true
   run_once: true
 """
 
 RETURN = r"""
-path:
-  description: The backup that was written or restored, or the store that was verified.
-  returned: success, but for O(state=compacted)
+file:
+  description: The backup that was written or restored.
+  returned: O(state=backed_up) and O(state=restored)
   type: str
   sample: /srv/backups/muster/state-00000000000000000042-4146e131-20261123T055251Z.json.gz
 serial:

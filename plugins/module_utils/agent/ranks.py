@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     Document = dict[str, Any]
 
 CANNOT_EXECUTE = 126
+SECRET = "********"
+SHORTEST_SECRET = 4
+"""A shorter value would be found in every second word."""
 
 
 class Ranks:
@@ -32,6 +35,8 @@ class Ranks:
         self._spec = spec
         self._directory = directory
         self._account = account
+        values = {process["env"].get(name, "") for process in spec["processes"] for name in spec["secrets"]}
+        self._secrets = sorted((value for value in values if len(value) >= SHORTEST_SECRET), key=len, reverse=True)
         self._oom_kills = self._oom_kills_next = oom.kills() or 0
         self.documents: list[Document] = []
 
@@ -99,14 +104,21 @@ class Ranks:
             reason = f"killed by {rank['signal']}" + (" (out of memory)" if rank["oom"] else "")
         else:
             reason = f"exit code {rank['exit_code']}"
+        error = logs.error_text(self._error_file(rank["rank"]), self._account.uid)
         return {
             **{key: rank[key] for key in ("rank", "local_rank", "exit_code", "signal", "oom")},
             "node": self._spec["node"],
             "at": rank["ended_at"],
             "reason": reason,
-            "error": logs.error_text(self._error_file(rank["rank"]), self._account.uid),
-            "tail": logs.tail(rank["log"], logs.TAIL_LINES),
+            "error": error and self._masked(error),
+            "tail": [self._masked(line) for line in logs.tail(rank["log"], logs.TAIL_LINES)],
         }
+
+    def _masked(self, text: str) -> str:
+        """The text as it may leave the node: without the values of the job's secrets. The log itself stays as it is."""
+        for value in self._secrets:
+            text = text.replace(value, SECRET)
+        return text
 
     def time_limit_failure(self) -> Document:
         rank = self.documents[0]

@@ -32,6 +32,7 @@ OPTIONAL: Document = {
     "peers": [],
     "gpus": [],
     "slots": [],
+    "secrets": [],
 }
 
 
@@ -65,6 +66,7 @@ def parse(text: bytes) -> Document:
         if not GPU.fullmatch(uuid):
             raise _bad(f"{uuid!r} is not the uuid of a GPU")
     _list(spec, "slots", int)
+    _list(spec, "secrets", str)
     _processes(spec)
     _gate(spec)
     return spec

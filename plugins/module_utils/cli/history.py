@@ -22,14 +22,14 @@ def history_lines(records: Iterable[Record]) -> list[RenderableType]:
     """Of each transaction who made it, when and why, and below it what it changed."""
     lines: list[RenderableType] = []
     for record in records:
-        at = record["at"][:19].replace("T", " ")
+        at = record["at"][:19].replace("T", " ") + "Z"
         lines.append(
             Text.assemble(
                 (f"{record['serial']:>6}", "bold"),
                 f"  {at}  ",
                 (record["who"], "cyan"),
-                f"  {record['why']}",
-                (f" ({record['origin']})" if record.get("origin") else "", "dim"),
+                f"  {_plain(record['why'])}",
+                (f" ({_plain(record['origin'])})" if record.get("origin") else "", "dim"),
             )
         )
         for change in [change for change in record["changes"] if change["table"] != "meta"]:
@@ -38,8 +38,10 @@ def history_lines(records: Iterable[Record]) -> list[RenderableType]:
 
 
 def _changed(change: Change) -> list[str]:
-    what = f"{change['table']} {change.get('key', change['id'])}"
     first = change["edits"][0]
+    what = f"{change['table']} {_plain(str(change.get('key', change['id'])))}"
+    if change["table"] == "jobs" and first["path"] == []:
+        what += f" ({_plain(str((first.get('to') or first['from']).get('name')))})"
     if first["path"] == []:
         return [f"{what} {'added' if 'to' in first else 'removed'}"]
     return [
@@ -52,4 +54,9 @@ def _side(edit: dict[str, Any], side: str) -> str:
     if side not in edit:
         return "nothing"
     text = edit[side] if isinstance(edit[side], str) and edit[side] else json.dumps(edit[side])
-    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
+    return _plain(text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}...")
+
+
+def _plain(text: str) -> str:
+    """What a node or a person wrote, on one line that cannot steer a terminal."""
+    return "".join(letter if letter.isprintable() else " " for letter in text)

@@ -12,7 +12,7 @@ import typer
 from rich.text import Text
 
 from ..cluster import Cluster, imports, open_cluster
-from ..model import duration, utc_now
+from ..model import NotFound, duration, utc_now
 from ..store import KEEP, DirectoryStore, actor, back_up, backups, describe, open_store, restore, verify
 from .history import history_lines
 from .options import AsJson, Store
@@ -53,12 +53,13 @@ def show_state(store: Store = None, as_json: AsJson = False) -> None:
 def history(
     node: Annotated[str | None, typer.Option(metavar="NAME", help="Only what changed this node.")] = None,
     job: Annotated[str | None, typer.Option(metavar="ID", help="Only what changed this job: its id, or name.")] = None,
+    last: Annotated[int | None, typer.Option(metavar="N", min=1, help="Only the last N.")] = None,
     since: Annotated[str | None, typer.Option(metavar="TIME", help="1h, 2d, or a date in ISO 8601.")] = None,
     store: Store = None,
     as_json: AsJson = False,
 ) -> None:
     """Who changed what, when and why."""
-    found = list(_cluster(store).history(node=node, job=job, since=since))
+    found = list(_cluster(store).history(node=node, job=job, since=since))[-(last or 0) :]
     if as_json:
         show_json(found)
     elif found:
@@ -118,11 +119,7 @@ def restore_state(
 ) -> None:
     """Make the state what it was when a backup was taken. What is replaced is backed up first."""
     target = _store(store)
-    there = backups(target.path / "backups")
-    if path is None and not there:
-        say(f"there is no backup in {target.path / 'backups'} (name one)")
-        raise typer.Exit(1)
-    source = path or there[-1]
+    source = path or _newest_backup(target)
     changed, serial = restore(target, source, who=actor("muster"), force=force, dry_run=check)
     if not changed:
         typer.echo(f"the state is as in {source} (serial {serial}): nothing was changed")
@@ -140,9 +137,12 @@ def compact(
 ) -> None:
     """Fold the journal into a new snapshot, which stock TinyDB can open."""
     cluster = _cluster(store)
-    archived = cluster.archive(duration(jobs_older_than)) if jobs_older_than else []
     target = _store(store)
+    archived = cluster.archive(duration(jobs_older_than)) if jobs_older_than and target.read().serial else []
     folded = target.compact(who=actor("muster"))
+    if not target.read().serial:
+        typer.echo(f"{target} holds no state yet: run sync.yml")
+        return
     if archived:
         typer.echo(f"archived {count(len(archived), 'job')}: `muster state history --job ID` still has them")
     typer.echo(f"{target.path / 'state.json'} is {'now' if folded else 'already'} at serial {target.read().serial}")
@@ -191,6 +191,15 @@ def export(
         return
     write_json(path, document)
     typer.echo(f"wrote {path} (serial {document['serial']})")
+
+
+def _newest_backup(store: DirectoryStore) -> Path:
+    """Of this cluster: the file with the highest serial may be another's."""
+    directory = store.path / "backups"
+    there = backups(directory, store.read().lineage)
+    if not there:
+        raise NotFound(f"there is no backup of this cluster in {directory}", "name the file")
+    return there[-1]
 
 
 def _store(location: str | None) -> DirectoryStore:

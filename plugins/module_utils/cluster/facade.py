@@ -11,11 +11,11 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from ..model import Admin, Job, JobSpec, Lease, Node, NodeFacts, iso, moment, utc_now
+from ..model import Admin, Job, JobSpec, Lease, Node, NodeFacts, before, iso, moment, utc_now
 from ..scheduling import RankPlan
 from ..store import Draft, Record, Store, open_store
 from . import imports, jobs, nodes
-from .history import touching
+from .history import has_node, ids_of, touching
 from .jobs import Outcome
 from .nodes import NodeChange
 from .view import View
@@ -195,7 +195,7 @@ class Cluster:
     def archive(self, older_than: timedelta) -> list[str]:
         """Take jobs that ended longer ago than this out of the state; their ids. History keeps them."""
         with self._change("archive old jobs") as draft:
-            return jobs.archive(draft, self._clock() - older_than)
+            return jobs.archive(draft, before(self._clock(), older_than))
 
     def history(self, *, node: str | None = None, job: str | None = None, since: str | None = None) -> Iterator[Record]:
         """The transactions on record, oldest first: those that touched this node, or this job (its id or name), or all.
@@ -203,7 +203,12 @@ class Cluster:
         ``since``: ISO 8601, or how long ago (``1h``).
         """
         begin = iso(moment(since, self._clock())) if since else ""
-        return touching(self.store.history(begin), node=node, job=job)
+        ids = None if job is None else ids_of(job, self.store.history(""))
+        if job is not None and not ids:
+            raise jobs.unknown_job(job, self.store.read().all("jobs"))
+        if node is not None and not has_node(node, self.store.history("")):
+            raise nodes.unknown_node(node, self.nodes())
+        return touching(self.store.history(begin), node=node, jobs=ids)
 
     def _give_back(self, draft: Draft, job: Job, cleared: Collection[str], doubtful: Mapping[str, str]) -> list[Lease]:
         return jobs.release(draft, job, cleared=cleared, doubtful=doubtful, who=self.actor, now=self._clock())

@@ -5,28 +5,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from ..model import lease_parts
 from ..store import Change, Record
 
 
-def touching(records: Iterable[Record], *, node: str | None, job: str | None) -> Iterator[Record]:
-    """Those of ``records`` that changed this node, or this job (its id or its name), or a lease of theirs.
+def ids_of(job: str, records: Iterable[Record]) -> set[str]:
+    """The ids of the jobs on record with this id or name."""
+    return {
+        change["key"]
+        for record in records
+        for change in record["changes"]
+        if change["table"] == "jobs" and (change["key"] == job or _has_name(change, job))
+    }
+
+
+def has_node(node: str, records: Iterable[Record]) -> bool:
+    """Whether there ever was a node of this name."""
+    return any(_is_of_node(change, node) for record in records for change in record["changes"])
+
+
+def touching(records: Iterable[Record], *, node: str | None, jobs: Collection[str] | None) -> Iterator[Record]:
+    """Those of ``records`` that changed this node, or one of these jobs, or a lease of theirs.
 
     Of each, only the changes that did. With neither, all.
     """
-    named: set[str] = set()
     for record in records:
-        for change in record["changes"] if job is not None else ():
-            if change["table"] == "jobs" and _has_name(change, str(job)):
-                named.add(change["key"])
         changes = [
             change
             for change in record["changes"]
-            if (node is None or _is_of_node(change, node)) and (job is None or _is_of_job(change, {job, *named}))
+            if (node is None or _is_of_node(change, node)) and (jobs is None or _is_of_job(change, jobs))
         ]
-        if changes or (node is None and job is None):
+        if changes or (node is None and jobs is None):
             yield {**record, "changes": changes}
 
 
@@ -44,7 +55,7 @@ def _is_of_node(change: Change, node: str) -> bool:
     return bool(change["table"] == "nodes" and change["key"] == node)
 
 
-def _is_of_job(change: Change, ids: set[str]) -> bool:
+def _is_of_job(change: Change, ids: Collection[str]) -> bool:
     if change["table"] == "leases":
         return lease_parts(change["key"])[0] in ids
     return change["table"] == "jobs" and change["key"] in ids

@@ -33,7 +33,7 @@ def _back_up(call: Call) -> Result:
     )
     return {
         "changed": made.written,
-        "path": str(made.path),
+        "file": str(made.path),
         "serial": made.serial,
         "removed": [str(path) for path in made.removed],
     }
@@ -45,8 +45,10 @@ def _restore(call: Call) -> Result:
         raise InvalidInput("path must name the backup to restore", "muster state show lists the backups")
     path = Path(params["path"]).expanduser()
     store = _store(call)
-    changed, serial = restore(store, path, who=call.actor, force=params["force"], dry_run=call.check_mode)
-    return {"changed": changed, "path": str(path), "serial": serial}
+    changed, serial = restore(
+        store, path, who=call.actor, origin=call.origin, force=params["force"], dry_run=call.check_mode
+    )
+    return {"changed": changed, "file": str(path), "serial": serial}
 
 
 def _verify(call: Call) -> Result:
@@ -54,13 +56,13 @@ def _verify(call: Call) -> Result:
     found = verify(store.path)
     if found.problems:
         raise Unsound("; ".join(found.problems), "docs/state.md says what to do")
-    return {"serial": found.serial, "path": str(store.path), "checked": _checked(found)}
+    return {"serial": found.serial, "checked": _checked(found)}
 
 
 def _compact(call: Call) -> Result:
     store, cluster = _store(call), call.cluster()
     older_than = call.params["jobs_older_than"]
-    archived = cluster.archive(duration(older_than)) if older_than else []
+    archived = cluster.archive(duration(older_than)) if older_than and store.read().serial else []
     folded = store.pending() if call.check_mode else store.compact(who=call.actor)
     return {"changed": bool(archived or folded), "archived": archived, "serial": store.read().serial}
 

@@ -23,7 +23,7 @@ from .lease import Lease, lease_id, lease_parts
 from .masking import SECRET
 from .names import natural, nearest
 from .node import Admin, Gpu, Health, Node, NodeFacts, Reachability, Status, status
-from .times import duration, iso, moment, parse, utc_now
+from .times import before, duration, iso, moment, parse, utc_now
 from .validation import restored, validated
 
 __all__ = [
@@ -52,6 +52,7 @@ __all__ = [
     "State",
     "Status",
     "StoreError",
+    "before",
     "checked_transition",
     "duration",
     "iso",

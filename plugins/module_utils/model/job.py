@@ -178,6 +178,11 @@ class JobSpec(_Form):
             )
         return self
 
+    def secret_names(self) -> list[str]:
+        """The variables in ``env`` whose values are secrets."""
+        hidden = masked(self.env, self.secrets)
+        return [name for name, value in self.env.items() if hidden[name] != value]
+
     def without_secrets(self) -> JobSpec:
         """The same spec as the state may keep it: see :mod:`.masking`."""
         return self.model_copy(update={"env": masked(self.env, self.secrets)})

@@ -13,6 +13,9 @@ from .errors import InvalidInput
 UTC = timezone.utc  # noqa: UP017  # datetime.UTC needs 3.11, and ansible-test compiles this file for older targets
 
 
+_LENGTH = re.compile(
+    r"([0-9]+(?:\.[0-9]+)?) *(s|sec|secs|seconds?|m|min|mins|minutes?|h|hours?|d|days?|w|weeks?)", re.ASCII
+)
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
@@ -28,10 +31,19 @@ def parse(text: str) -> datetime:
 
 def duration(text: str) -> timedelta:
     """``90s``, ``30m``, ``1h``, ``2d`` or ``4w``; raises :class:`InvalidInput` for anything else."""
-    found = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([smhdw])[a-z]*\s*", text.lower())
-    if not found:
-        raise InvalidInput(f"{text!r} is no length of time", "write it as 30m, 1h, 2d or 4w")
-    return timedelta(seconds=float(found[1]) * _SECONDS[found[2]])
+    found = _LENGTH.fullmatch(text.strip().lower())
+    try:
+        return timedelta(seconds=float(found[1]) * _SECONDS[found[2][0]] if found else float("nan"))
+    except (ValueError, OverflowError):
+        raise InvalidInput(f"{text!r} is no length of time", "write it as 30m, 1h, 2d or 4w") from None
+
+
+def before(now: datetime, length: timedelta) -> datetime:
+    """The time so long before ``now``, or the beginning of time."""
+    try:
+        return now - length
+    except OverflowError:
+        return datetime.min.replace(tzinfo=UTC)
 
 
 def moment(text: str, now: datetime) -> datetime:
@@ -39,8 +51,17 @@ def moment(text: str, now: datetime) -> datetime:
     try:
         given = parse(text)
     except ValueError:
-        return now - duration(text)
-    return given if given.tzinfo else given.replace(tzinfo=UTC)
+        try:
+            return now - duration(text)
+        except OverflowError:
+            raise InvalidInput(f"{text} is beyond the calendar", "write it as 30m, 1h, 2d or 4w") from None
+        except InvalidInput as error:
+            error.hint = f"{error.hint}, or as a date: {iso(now)[:10]}"
+            raise
+    try:
+        return (given if given.tzinfo else given.replace(tzinfo=UTC)).astimezone(UTC)
+    except OverflowError:
+        raise InvalidInput(f"{text} is beyond the calendar", "write it as 30m, 1h, 2d or 4w") from None
 
 
 def utc_now() -> datetime:

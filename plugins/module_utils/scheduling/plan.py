@@ -108,6 +108,7 @@ def start_requests(
             "peers": [other.address for other in plan.nodes if other.node != part.node],
             "gpus": list(part.gpus),
             "slots": list(part.slots),
+            "secrets": spec.secret_names(),
             "processes": _processes(plan, part, spec, _identity(job, attempt, epoch)),
             "gate": {
                 "node": names[0],

@@ -12,16 +12,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from ..model import Damaged, InvalidInput, NotFound
-from .directory import DirectoryStore
-from .files import make_directory, opened, replace_durably, said_of, sync_directory
+from ..model import Damaged, InvalidInput, NotFound, StoreError
+from .directory import LOCK_TIMEOUT_S, DirectoryStore
+from .document import SCHEMA
+from .files import make_directory, replace_durably, said_of, sync_directory
 from .loading import BACKUP_NAMES, BACKUPS, read_snapshot
+from .lock import exclusive
 from .migration import upgrade
 from .snapshot import Snapshot
 from .tables import Tables
 
 KEEP = 10
 """How many backups stay unless the caller says otherwise."""
+_SHORT = 8
+"""How much of its lineage the name of a backup shows."""
+_LOCK = "backups.lock"
 
 
 @dataclass(frozen=True)
@@ -38,45 +43,47 @@ def back_up(
     store: DirectoryStore,
     *,
     to: Path | None = None,
-    keep: int = KEEP,
+    keep: int | None = KEEP,
     packed: bool = False,
     dry_run: bool = False,
 ) -> BackedUp:
-    """Write the state as it is now below ``to`` (default: ``backups`` in the store), and keep the newest ``keep``.
+    """Write the state as it is now below ``to`` (default: ``backups`` in the store).
+
+    The newest ``keep`` of this cluster stay (None: all).
 
     The file is read again before an older one is removed. Raises :class:`StoreError`, and then none is removed.
     """
-    if keep < 1:
+    if keep is not None and keep < 1:
         raise InvalidInput(f"keep is {keep}, and at least one backup must stay")
     directory = to or store.path / BACKUPS
     tables = store.read()
     if tables.serial == 0:
         raise NotFound(f"there is no state in {store} to back up", "run sync.yml first, or name the store")
-    mine = f"{tables.lineage[:8]}"
-    there = [path for path in backups(directory) if f"-{mine}-" in path.name]
-    if there and _serial_of(there[-1]) == tables.serial and _is_good(there[-1]):
-        return BackedUp(there[-1], tables.serial, False, [])
-    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-    path = directory / f"state-{tables.serial:020d}-{mine}-{stamp}.json{'.gz' if packed else ''}"
-    surplus = [*there, path][:-keep]
-    if not dry_run:
-        with said_of(path, "written"):
-            make_directory(directory)
-            replace_durably(path, _packing(tables) if packed else tables.write_to)
-            sync_directory(directory)
-            _check(path)
-            for old in surplus:
-                old.unlink(missing_ok=True)
-    return BackedUp(path, tables.serial, True, surplus)
+    if dry_run:
+        return _planned(directory, tables, keep, packed)
+    with said_of(directory, "written"):
+        make_directory(directory)
+        with exclusive(store.path / _LOCK, timeout_s=LOCK_TIMEOUT_S):
+            made = _planned(directory, tables, keep, packed)
+            if made.written:
+                for unfinished in directory.glob(f".{BACKUP_NAMES}.new"):
+                    unfinished.unlink(missing_ok=True)
+                replace_durably(made.path, _packing(tables) if packed else tables.write_to)
+                sync_directory(directory)
+                check_snapshot(made.path)
+                for old in made.removed:
+                    old.unlink(missing_ok=True)
+    return made
 
 
-def backups(directory: Path) -> list[Path]:
-    """The backups in a directory, the newest last."""
-    return sorted(directory.glob(BACKUP_NAMES))
+def backups(directory: Path, lineage: str = "") -> list[Path]:
+    """The backups in a directory, the newest last; with ``lineage``, those of this cluster."""
+    with said_of(directory, "read"):
+        return sorted(path for path in directory.glob(BACKUP_NAMES) if f"-{lineage[:_SHORT]}" in path.name)
 
 
 def restore(
-    store: DirectoryStore, path: Path, *, who: str, force: bool = False, dry_run: bool = False
+    store: DirectoryStore, path: Path, *, who: str, origin: str = "", force: bool = False, dry_run: bool = False
 ) -> tuple[bool, int]:
     """Make the state what it was when this backup was taken; whether that changes anything, and the backup's serial.
 
@@ -85,44 +92,41 @@ def restore(
     """
     source = read_backup(path)
 
-    def allowed(lineage: str | None, reached: int, present: Tables | None) -> None:
+    def allowed(lineage: str | None, reached: int) -> None:
         if lineage not in (None, source.lineage) and not force:
             raise InvalidInput(
                 f"{path} is the state of another cluster: its lineage is {source.lineage}, that of {store} {lineage}",
                 "look which one you want, and use force if it is this one",
             )
-        if source.serial < reached and not force:
+        undone = reached - source.serial
+        if undone > 0 and not force:
             raise InvalidInput(
                 f"{path} is at serial {source.serial}, and {store} has reached serial {reached}: "
-                f"{reached - source.serial} transactions would be undone",
-                "see them with `muster state history`, and use force if that is what you want",
+                f"{undone} transaction{'s' if undone > 1 else ''} would be undone",
+                "see what they did with `muster state history`, and use force if that is what you want",
             )
-        if present is not None and present.serial and not dry_run:
-            back_up(store)
 
     if dry_run:
-        return _rehearsed(store, source, allowed), source.serial
-    changed = store.restore(source, who=who, why=f"restore {path.name}, serial {source.serial}", allowed=allowed)
+        return store.rehearse_restore(source, allowed=allowed), source.serial
+    said = {"who": who, "why": f"restore {path.name}, serial {source.serial}", **({"origin": origin} if origin else {})}
+    changed = store.restore(source, said, allowed=allowed, keep=lambda: back_up(store, keep=None))
     return changed, source.serial
 
 
 def read_backup(path: Path) -> Tables:
     """The state in a backup, or in any snapshot; every byte of it is checked."""
     with said_of(path, "read"):
-        return Tables(upgrade(read_snapshot(path)[1]))
+        try:
+            return Tables(upgrade(read_snapshot(path.resolve())[1]))
+        except Damaged as damage:
+            raise Damaged(damage.message, "it is no whole backup of a state: give another one") from None
 
 
-def _rehearsed(
-    store: DirectoryStore, source: Tables, allowed: Callable[[str | None, int, Tables | None], None]
-) -> bool:
-    try:
-        with store.rehearsal() as draft:
-            allowed(draft.lineage if draft.serial else None, draft.serial, draft)
-            draft.become(source)
-            return bool(draft.changes())
-    except Damaged:
-        allowed(None, 0, None)
-        return True
+def check_snapshot(path: Path) -> None:
+    """Read a backup or snapshot to its last byte; raises :class:`Damaged` if it is not as it was written."""
+    file, state = read_snapshot(path)
+    if state.schema == SCHEMA:
+        Snapshot(file, str(path)).check_index()
 
 
 def _packing(tables: Tables) -> Callable[[BinaryIO], None]:
@@ -133,16 +137,21 @@ def _packing(tables: Tables) -> Callable[[BinaryIO], None]:
     return write
 
 
-def _check(path: Path) -> None:
-    snapshot = Snapshot(opened(path), str(path))
-    snapshot.check()
-    snapshot.check_index()
+def _planned(directory: Path, tables: Tables, keep: int | None, packed: bool) -> BackedUp:
+    """What is to be done for a backup of this state."""
+    there = backups(directory, tables.lineage)
+    if there and _serial_of(there[-1]) == tables.serial and _is_good(there[-1]):
+        return BackedUp(there[-1], tables.serial, False, [])
+    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    name = f"state-{tables.serial:020d}-{tables.lineage[:_SHORT]}-{stamp}.json{'.gz' if packed else ''}"
+    older = [path for path in there if path.name != name]
+    return BackedUp(directory / name, tables.serial, True, older[: len(older) + 1 - keep] if keep else [])
 
 
 def _is_good(path: Path) -> bool:
     try:
-        _check(path)
-    except (Damaged, OSError):
+        check_snapshot(path)
+    except (StoreError, OSError):
         return False
     return True
 

@@ -18,10 +18,10 @@ from .files import identity, make_directory, said_of
 from .history import transactions
 from .journal import End, Journal, new_record
 from .loading import JOURNAL, LOCK, STATE, Loaded, load
-from .lock import Held, exclusive, witness
+from .lock import Held, Witness, exclusive, witness
 from .state import Record, State
-from .tables import Draft, Tables
-from .upkeep import EPOCH_LEAP, Upkeep
+from .tables import Draft, Tables, given_epoch
+from .upkeep import Upkeep
 
 LOCK_TIMEOUT_S = 60.0
 COMPACT_BYTES = 1 << 18
@@ -32,9 +32,8 @@ CONFIRM_S = 1.0
 RETRIES = 20
 """How often a reader begins again because others replaced the files under it."""
 
-Allowed = Callable[["str | None", int, "Tables | None"], None]
-"""Called with the present lineage (None: there is none yet), the serial that was reached, and what there is to be
-replaced (None: nothing that can be used)."""
+Allowed = Callable[["str | None", int], None]
+"""Called with the present lineage (None: there is none that could be told) and the serial that was reached."""
 
 
 class DirectoryStore:
@@ -114,25 +113,40 @@ class DirectoryStore:
     def pending(self) -> bool:
         """Whether there are transactions that are not in the snapshot yet."""
         with self._mutex:
-            return self._current().segment.length > 0
+            loaded = self._current()
+            return loaded.segment.length > 0 or bool(loaded.troubles)
 
     def compact(self, *, who: str) -> bool:
         """Fold the journal into a new snapshot now; whether there was anything to fold."""
+        if not self.pending():
+            return False
         with self._writing(who) as (loaded, _lock):
             full = loaded.segment.length > 0
             if full:
                 self._rebase(loaded)
             return full
 
-    def restore(self, source: Tables, *, who: str, why: str, allowed: Allowed) -> bool:
+    def restore(self, source: Tables, said: Mapping[str, str], *, allowed: Allowed, keep: Callable[[], object]) -> bool:
         """Make the state hold what ``source`` holds, as one transaction after all that was; whether that changed it.
 
-        Whatever ``allowed`` raises stops it.
+        ``said``: who restores, why, and through what. Whatever ``allowed`` raises stops it. ``keep`` is called before
+        anything that can be used is replaced.
         """
         with said_of(self.path, "created"):
             make_directory(self.path)
         with exclusive(self._lock, timeout_s=self.lock_timeout_s) as lock:
-            return self._restore(lock, source, {"who": who, "why": why}, allowed)
+            return self._restore(lock, source, said, allowed, keep)
+
+    def rehearse_restore(self, source: Tables, *, allowed: Allowed) -> bool:
+        """Whether :meth:`restore` would change anything; it refuses what that refuses, and writes nothing."""
+        try:
+            with self.rehearsal() as draft:
+                allowed(draft.lineage if draft.serial else None, draft.serial)
+                draft.become(source)
+                return bool(draft.changes()) or source.lineage != draft.lineage
+        except Damaged:
+            allowed(None, self._witness().serial)
+            return True
 
     @contextlib.contextmanager
     def _writing(self, who: str) -> Iterator[tuple[Loaded, Held]]:
@@ -173,17 +187,17 @@ class DirectoryStore:
         with said_of(self.path, "read"):
             for _time in range(RETRIES):
                 before = identity(self._state)
-                loaded = load(self.path, self._acknowledged(), whole=whole)
+                loaded = load(self.path, self._witness().serial, whole=whole)
                 if identity(self._state) == (loaded.base.identity if loaded.base else before):
                     break
         self._loaded, self._handed_out = loaded, False
         return loaded
 
-    def _acknowledged(self) -> int:
+    def _witness(self) -> Witness:
         try:
             return witness(self._lock.read_bytes())
         except OSError:
-            return 0
+            return Witness()
 
     def _settled(self, lock: Held, who: str) -> Loaded:
         """The state under the lock: a torn end is cut, damage is mended, an earlier schema is brought forward."""
@@ -191,7 +205,7 @@ class DirectoryStore:
         if (
             loaded is None
             or loaded.end is not End.WHOLE
-            or loaded.state.serial < lock.acknowledged
+            or loaded.state.serial < lock.witness.serial
             or not loaded.checked
         ):
             loaded = self._load(whole=True)
@@ -216,36 +230,39 @@ class DirectoryStore:
             if self._journal_is_long(loaded):
                 self._fold(loaded)
 
-    def _restore(self, lock: Held, source: Tables, said: Mapping[str, str], allowed: Allowed) -> bool:
+    def _restore(
+        self, lock: Held, source: Tables, said: Mapping[str, str], allowed: Allowed, keep: Callable[[], object]
+    ) -> bool:
         with self._mutex:
             try:
                 loaded = self._settled(lock, said["who"])
             except Damaged as damage:
                 self._tell(damage.message)
-                allowed(None, lock.acknowledged, None)
+                allowed(None, lock.witness.serial)
                 self._upkeep.set_all_aside()
                 return self._restore_anew(lock, source, said)
-            allowed(None if loaded.fresh else loaded.state.lineage, loaded.state.serial, Tables(loaded.state))
+            allowed(None if loaded.fresh else loaded.state.lineage, loaded.state.serial)
             if loaded.fresh:
                 return self._restore_anew(lock, source, said)
             draft = Draft(loaded.state)
             draft.become(source)
             if not (changes := draft.changes()) and source.lineage == loaded.state.lineage:
                 return False
-            self._write(loaded, lock, _restoring(draft, source, said), draft)
+            keep()
+            self._write(loaded, lock, _restoring(lock, draft, source, said), draft)
             self._fold(self._up_to_date() or self._load())
             return bool(changes)
 
     def _restore_anew(self, lock: Held, source: Tables, said: Mapping[str, str]) -> bool:
         """Restore where there is nothing to begin with: all of it is there when the snapshot is, before it nothing."""
-        state = State(source.lineage, serial=lock.acknowledged, schema=SCHEMA)
+        state = State(source.lineage, serial=lock.witness.serial, schema=SCHEMA)
         segment = self._journal.segment(state)
         draft = Draft(state)
         draft.become(source)
-        record = _restoring(draft, source, said)
+        record = _restoring(lock, draft, source, said)
         state.apply(record, segment.append(record), draft.written)
         self._rebase(Loaded(state, segment, End.WHOLE, None))
-        lock.note(state.serial)
+        lock.note(state.serial, given_epoch(record))
         self.transactions += 1
         return True
 
@@ -260,7 +277,7 @@ class DirectoryStore:
             loaded.state, self._handed_out = loaded.state.copy(), False
         loaded.state.apply(record, chain, draft.written)
         with contextlib.suppress(OSError):  # it is on disk: a witness that lags is no reason to say otherwise
-            lock.note(record["serial"])
+            lock.note(record["serial"], given_epoch(record))
         self.transactions += 1
 
     def _rebase(self, loaded: Loaded) -> Loaded:
@@ -292,8 +309,8 @@ class DirectoryStore:
                 self._tell_person(notice)
 
 
-def _restoring(draft: Draft, source: Tables, said: Mapping[str, str]) -> Record:
+def _restoring(lock: Held, draft: Draft, source: Tables, said: Mapping[str, str]) -> Record:
     """The transaction that makes the state what ``source`` is. Any epoch may have been given since that was written."""
-    draft.next_epoch(EPOCH_LEAP + max(0, source.epoch - draft.epoch))
+    draft.leap(source.epoch, lock.witness.epoch)
     record = new_record(max(draft.serial, source.serial) + 1, said, draft.changes())
     return record | {"after": draft.serial, "lineage": source.lineage}

@@ -9,6 +9,7 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
+from .files import said_of
 from .journal import Journal, first_line, read_segment
 from .loading import JOURNAL
 from .state import Record
@@ -19,14 +20,15 @@ def transactions(place: Path, since: str = "") -> Iterator[Record]:
 
     What is damaged is passed over: ``verify`` tells of it.
     """
-    paths = list(Journal(place / JOURNAL).segments().values())
-    begin = 0
-    for index, path in enumerate(paths):
-        first = first_line(path)
-        if since and first and first["at"] <= since:
-            begin = index
-    for path in paths[begin:]:
-        with contextlib.suppress(FileNotFoundError):
-            for line in read_segment(path)[0]:
-                if "serial" in line.document and line.document["at"] >= since:
-                    yield line.document
+    with said_of(place / JOURNAL, "read"):
+        paths = list(Journal(place / JOURNAL).segments().values())
+        begin = 0
+        for index, path in enumerate(paths):
+            first = first_line(path)
+            if since and first and first["at"] <= since:
+                begin = index
+        for path in paths[begin:]:
+            with contextlib.suppress(FileNotFoundError):
+                for line in read_segment(path)[0]:
+                    if "serial" in line.document and line.document["at"] >= since:
+                        yield line.document

@@ -184,12 +184,23 @@ class Segment:
             if self.length == 0:
                 if any(line.document.get(word) != value for word, value in self._header.items()):
                     return End.DAMAGED
+            elif line.document["serial"] == state.serial and line.chain != state.chain:
+                return End.DAMAGED  # the transaction of this number is another one
             elif line.document["serial"] == state.serial + 1 or line.document.get("after") == state.serial:
                 state.apply(line.document, line.chain)
             elif line.document["serial"] > state.serial:
                 return End.DAMAGED
             self.length, self.chain = begin + line.stop, line.chain
         return end
+
+    def leads_through(self, state: State) -> bool:
+        """Whether this segment has gone through ``state``: it is not that of another cluster, or of another past."""
+        if state.lineage != self.lineage:
+            return False
+        if state.serial == self.after:
+            return state.chain == self.chain
+        lines = read_segment(self.path)[0]
+        return any(line.document.get("serial") == state.serial and line.chain == state.chain for line in lines)
 
     def grown(self) -> bool:
         """Whether anything was written since it was read."""
@@ -231,18 +242,15 @@ class Segment:
         """Put a file in place that has the whole lines and then ``record``."""
         make_directory(self.path.parent)
         begin = self._file(0, self.length) if self._file and self.length else b""
-        replace_durably(
-            self.path.with_name(self.path.name.removesuffix(".gz")), lambda file: self._mend(file, begin, record)
-        )
+        text, chain = self._framed(record)
+        plain = self.path.with_name(self.path.name.removesuffix(".gz"))
+        replace_durably(plain, lambda file: _write(file, begin + text))
         sync_directory(self.path.parent)
+        self.length, self.chain = self.length + len(text), chain
 
     def rest(self) -> bytes:
         """What follows the whole lines."""
         return self._file(self.length, self._file.size - self.length) if self._file else b""
-
-    def _mend(self, file: BinaryIO, begin: bytes, record: Record) -> None:
-        file.write(begin)
-        file.write(self._framed(record)[0])
 
     def _framed(self, record: Record) -> tuple[bytes, int]:
         text, chain = b"", self.chain
@@ -271,3 +279,7 @@ class Segment:
                 f"{self.path} cannot be written ({cause.strerror}) nor put back as it was ({error.strerror})",
                 "whether the last change is there shows when the disk is well again",
             ) from cause
+
+
+def _write(file: BinaryIO, content: bytes) -> None:
+    file.write(content)

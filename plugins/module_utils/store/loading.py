@@ -125,7 +125,7 @@ def _begin(
     for path in sorted((place / BACKUPS).glob(BACKUP_NAMES), reverse=True):
         found = _opened_state(path, troubles, [], whole=True)
         segment = journal.holding(found[1].serial) if found else None
-        if found and segment:
+        if found and segment and segment.leads_through(found[1]):
             return None, found[1], segment
     segment = journal.holding(0)
     return None, State(segment.lineage, schema=SCHEMA) if segment else None, segment
@@ -171,7 +171,7 @@ def _judge(loaded: Loaded, journal: Journal, acknowledged: int) -> None:
     if loaded.lost:
         at = state.changed.get("at", "its beginning")
         what = f"serial {state.serial + 1} to {loaded.lost_to}" if loaded.lost > 1 else f"serial {loaded.lost_to}"
-        loss = f"what was changed after {at} is lost, {loaded.lost} transactions at most ({what})"
+        loss = f"what was changed after {at} is lost, {_transactions(loaded.lost)} at most ({what})"
         loaded.troubles.append(f"{segment.path} is damaged: {loss}")
         if identity(segment.path):
             loaded.damaged.append(segment.path)
@@ -180,10 +180,14 @@ def _judge(loaded: Loaded, journal: Journal, acknowledged: int) -> None:
         ]
 
 
+def _transactions(number: int) -> str:
+    return f"{number} transaction{'' if number == 1 else 's'}"
+
+
 def _nothing_left(place: Path, troubles: list[str]) -> StoreError:
     why = "; ".join(dict.fromkeys(troubles)) or "the files are gone"
     return Damaged(
         f"{place} holds no state that can be used: {why}",
-        "nothing was changed; bring back a backup (muster state restore FILE), or move the directory away and run "
-        "sync.yml, which reads the nodes of the inventory anew",
+        "nothing was changed; bring back a backup (muster state restore FILE --force), or move the directory away and "
+        "run sync.yml, which reads the nodes of the inventory anew",
     )

@@ -15,16 +15,25 @@ import threading
 import zlib
 from datetime import datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from ..model import StoreError, iso
 from ..model.times import UTC
 from .document import dumped, loaded
 from .files import said_of
 
-_SERIAL = 30
-"""How many bytes in front say which transaction was acknowledged last: 20 digits, a space, their CRC-32, a line end."""
+_WITNESS = 51
+"""How many bytes in front say what was acknowledged last: serial and epoch in 20 digits each, and their CRC-32."""
 _HOLDER = 512
 """How many bytes after them say who holds the lock. Since when, the file's own time says."""
+
+
+class Witness(NamedTuple):
+    """What was acknowledged here, as far as is known, against a journal that has lost its end: the serial of the last
+    transaction, and the last fencing token that was given."""
+
+    serial: int = 0
+    epoch: int = 0
 
 
 class Held:
@@ -32,15 +41,13 @@ class Held:
 
     def __init__(self, handle: int) -> None:
         self._handle = handle
-        os.pwrite(handle, _me(os.getpid()), _SERIAL)
-        self.acknowledged = witness(os.pread(handle, _SERIAL, 0))
-        """The serial of the last transaction that was ever acknowledged here, as far as is known: a witness against a
-        journal that has lost its end."""
+        os.pwrite(handle, _me(os.getpid()), _WITNESS)
+        self.witness = witness(os.pread(handle, _WITNESS, 0))
 
-    def note(self, acknowledged: int) -> None:
-        """Say which transaction was acknowledged last."""
-        self.acknowledged = acknowledged
-        digits = b"%020d" % acknowledged
+    def note(self, serial: int, epoch: int | None = None) -> None:
+        """Say which transaction was acknowledged last, and the epoch that it gave, if it gave one."""
+        self.witness = Witness(serial, self.witness.epoch if epoch is None else epoch)
+        digits = b"%020d %020d" % self.witness
         os.pwrite(self._handle, b"%s %08x\n" % (digits, zlib.crc32(digits)), 0)
 
 
@@ -79,10 +86,17 @@ class exclusive:
             os.close(self._handle)
 
 
-def witness(text: bytes) -> int:
-    """The serial that a lock file says was acknowledged; 0 if it does not say."""
-    digits, _space, crc = text[:_SERIAL].strip().partition(b" ")
-    return int(digits) if digits.isdigit() and crc == b"%08x" % zlib.crc32(digits) else 0
+def witness(text: bytes) -> Witness:
+    """What a lock file says was acknowledged; zeros if it does not say."""
+    digits, _space, crc = text[:_WITNESS].strip().rpartition(b" ")
+    serial, _space, epoch = digits.partition(b" ")
+    whole = serial.isdigit() and epoch.isdigit() and crc == b"%08x" % zlib.crc32(digits)
+    return Witness(int(serial), int(epoch)) if whole else Witness()
+
+
+def is_blank(text: bytes) -> bool:
+    """Whether nothing was ever acknowledged under this lock."""
+    return not text[:_WITNESS].strip(b"\0")
 
 
 def _taken(handle: int, timeout_s: float) -> bool:
@@ -124,7 +138,7 @@ def _waited(handle: int, timeout_s: float) -> bool:
 
 def _holder(path: Path) -> str:
     try:
-        said = loaded(path.read_bytes()[_SERIAL:])
+        said = loaded(path.read_bytes()[_WITNESS:])
         since = iso(datetime.fromtimestamp(path.stat().st_mtime, UTC))
         return f"{said['command']} (process {said['pid']} on {said['host']}, since {since})"
     except (OSError, ValueError, LookupError, TypeError):

@@ -34,7 +34,8 @@ _LOOKED_UP_SINGLY = 4
 class SnapshotRows:
     """A table of a snapshot. Whatever it gives has the right checksum, or it raises :class:`Damaged`."""
 
-    def __init__(self, read: Read, place: Mapping[str, Any], where: str) -> None:
+    def __init__(self, read: Read, table: str, place: Mapping[str, Any], where: str) -> None:
+        self._key = KEYS.get(table)
         self.count: int = place["count"]
         self.last: int = place["last"]
         self._read = read
@@ -90,7 +91,8 @@ class SnapshotRows:
         """Read all of it and compare the index with the documents."""
         rows, index = self.all(), self._parsed_index()
         if rows.keys() != index.keys() or any(
-            self._read(entry[1], entry[2]) != rows[number] for number, entry in index.items()
+            self._read(offset, length) != rows[number] or dumped(name) != _name_of(rows[number], self._key)
+            for number, (name, offset, length, _rev, _crc) in index.items()
         ):
             raise _damaged(self._where, "its index does not match its documents")
 
@@ -153,7 +155,7 @@ class Snapshot:
             changed=meta["changed"],
         )
         for name, place in meta["tables"].items():
-            state.tables[name] = Table(name, SnapshotRows(self._read, place, self._where))
+            state.tables[name] = Table(name, SnapshotRows(self._read, name, place, self._where))
         return state
 
     def check(self) -> None:
@@ -163,8 +165,8 @@ class Snapshot:
 
     def check_index(self) -> None:
         """Raises :class:`Damaged` if it was written wrongly."""
-        for place in self.meta["tables"].values():
-            SnapshotRows(self._read, place, self._where).check()
+        for name, place in self.meta["tables"].items():
+            SnapshotRows(self._read, name, place, self._where).check()
 
 
 def write_snapshot(file: BinaryIO, state: State) -> None:

@@ -15,9 +15,11 @@ from ..model import Conflict, InvalidInput, StoreError
 from .document import KEYS, Document, dumped, own
 from .edits import Edit, difference
 from .snapshot import OWN_TABLES, write_snapshot
-from .state import Change, State
+from .state import Change, Record, State
 
 _EPOCH_ROW = "state"
+EPOCH_LEAP = 1000
+"""How far the epoch leaps when transactions were lost or undone, any of which may have given one."""
 
 
 class Tables:
@@ -147,6 +149,10 @@ class Draft(Tables):
         self.put("meta", {"key": _EPOCH_ROW, "epoch": epoch})
         return epoch
 
+    def leap(self, *given: int) -> None:
+        """Let the epoch leap beyond these, and beyond what may have been given without anybody knowing."""
+        self.next_epoch(max(self.epoch, *given) - self.epoch + EPOCH_LEAP)
+
     def become(self, source: Tables) -> None:
         """Hold what ``source`` holds, under the same numbers, and nothing else; but for the epoch, which only rises."""
         for table in {*self.names(), *source.names()} - {"meta"}:
@@ -249,6 +255,14 @@ class Draft(Tables):
         if (table, number) not in self._before:
             self._before[table, number] = self._state.table(table).shared(number)
         return self._before[table, number]
+
+
+def given_epoch(record: Record) -> int | None:
+    """The fencing token that a transaction gave, if it gave one."""
+    for change in record["changes"]:
+        if change["table"] == "meta" and change["key"] == _EPOCH_ROW and "to" in (edit := change["edits"][0]):
+            return int(edit["to"]["epoch"] if edit["path"] == [] else edit["to"])
+    return None
 
 
 def _needle(query: QueryLike) -> bytes:

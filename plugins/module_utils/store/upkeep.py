@@ -6,10 +6,10 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Callable
 from pathlib import Path
 
+from ..model import utc_now
 from . import liveness
 from .document import SCHEMA
 from .files import identity, keep_as, make_directory, replace_durably, said_of, sync_directory
@@ -18,9 +18,6 @@ from .loading import BACKUP, DAMAGED, JOURNAL, STATE, Loaded
 from .lock import Held
 from .snapshot import write_snapshot
 from .tables import Draft
-
-EPOCH_LEAP = 1000
-"""How far the epoch leaps when transactions were lost, any of which may have given one."""
 
 
 class Upkeep:
@@ -49,13 +46,16 @@ class Upkeep:
 
     def mend(self, loaded: Loaded, lock: Held, who: str) -> None:
         """Make the files what ``loaded`` could tell of them, in today's schema."""
-        lost = loaded.lost
+        lost, bad_backup = loaded.lost, self._place / BACKUP in loaded.damaged
         with said_of(self._place / DAMAGED, "written"):
             self._keep_aside(loaded.damaged)
             if lost:
                 self._write_down_the_loss(loaded, lock, who)
         if loaded.base is None or lost or loaded.state.schema < SCHEMA:  # whoever has it loaded sees a new one
             self.rebase(loaded)
+        if bad_backup:
+            with said_of(self._place / BACKUP, "written"):
+                keep_as(self._place / STATE, self._place / BACKUP)
 
     def set_all_aside(self) -> None:
         """Take away what there is, where nothing of it can be used; but for ``state.json``, which shows that there was
@@ -84,7 +84,7 @@ class Upkeep:
     def _write_down_the_loss(self, loaded: Loaded, lock: Held, who: str) -> None:
         """Go on in the journal from the last transaction that is good, with one that says what was lost."""
         draft = Draft(loaded.state)
-        draft.next_epoch(EPOCH_LEAP + loaded.lost)
+        draft.leap(lock.witness.epoch, draft.epoch + loaded.lost)
         why = f"recovered: {loaded.troubles[-1]}"
         record = new_record(loaded.lost_to + 1, {"who": who, "why": why}, draft.changes())
         record |= {"after": loaded.state.serial, "lost": loaded.lost}
@@ -92,9 +92,10 @@ class Upkeep:
             if after > loaded.state.serial:
                 path.unlink()
         loaded.segment.mend(record)
-        lock.note(record["serial"])
+        lock.note(record["serial"], draft.epoch)
         loaded.state.apply(record, loaded.segment.chain)
 
 
 def _stamp() -> str:
-    return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    moment = utc_now()
+    return f"{moment:%Y%m%dT%H%M%S}.{moment.microsecond:06d}Z"

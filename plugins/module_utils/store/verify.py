@@ -7,17 +7,16 @@ from __future__ import annotations
 
 import contextlib
 import stat
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..model import Damaged, StoreError
-from .backups import backups
-from .files import identity, opened
+from ..model import StoreError
+from .backups import backups, check_snapshot
+from .document import SCHEMA
+from .files import identity, said_of
 from .journal import End, Journal, first_line, read_segment
 from .loading import BACKUP, BACKUPS, JOURNAL, LOCK, STATE, load
-from .lock import exclusive, witness
-from .snapshot import Snapshot
+from .lock import Witness, exclusive, is_blank, witness
 
 WAIT_S = 10.0
 
@@ -39,49 +38,60 @@ class Verified:
 def verify(place: Path) -> Verified:
     """Check the store in the directory ``place`` to its last byte. Changes nothing; writers wait meanwhile."""
     found = Verified()
-    with contextlib.ExitStack() as stack:
+    with said_of(place, "read"), contextlib.ExitStack() as stack:
         if identity(place / LOCK):
             try:
                 stack.enter_context(exclusive(place / LOCK, timeout_s=WAIT_S))
             except StoreError as error:
                 found.notes.append(f"checked without the lock: {error.message}")
         _check_state(place, found)
-        _check_journal(Journal(place / JOURNAL), found)
-    for path in backups(place / BACKUPS):
-        found.backups += _check_snapshot(path, found)
-    for path in _files(place):
-        if stat.S_IMODE(path.stat().st_mode) & 0o077:
-            found.problems.append(f"{path} can be read by others: chmod go= {path}")
+        _check_backups(place, found)
+        _check_modes(place, found)
     return found
 
 
 def _check_state(place: Path, found: Verified) -> None:
     for name in (STATE, BACKUP):
-        found.snapshots += identity(place / name) is not None and _check_snapshot(place / name, found)
+        found.snapshots += identity(place / name) is not None and _is_good(place / name, found)
     try:
-        loaded = load(place, witness((place / LOCK).read_bytes()) if identity(place / LOCK) else 0, whole=True)
+        loaded = load(place, _witness(place, found).serial, whole=True)
     except StoreError as error:
         found.problems.append(str(error))
+        return
+    if loaded.fresh:
+        found.problems.append(f"{place} holds no state: run sync.yml, or name the store")
         return
     found.serial, found.lineage = loaded.state.serial, loaded.state.lineage
     found.problems += [trouble for trouble in loaded.troubles if trouble not in found.problems]
     if loaded.end is End.TORN and not loaded.lost:
         found.notes.append(f"{loaded.segment.path} ends {End.TORN.value}: the next writer cuts it")
+    if loaded.state.schema == SCHEMA:
+        _check_journal(Journal(place / JOURNAL), found)
 
 
-def _check_snapshot(path: Path, found: Verified) -> bool:
+def _witness(place: Path, found: Verified) -> Witness:
     try:
-        snapshot = Snapshot(opened(path), str(path))
-        snapshot.check()
-        snapshot.check_index()
+        text = (place / LOCK).read_bytes()
+    except FileNotFoundError:
+        return Witness()
+    said = witness(text)
+    if not said.serial and not is_blank(text) and not text.startswith(b"{"):  # as schema 1 had it
+        found.problems.append(f"{place / LOCK} does not say any more what was acknowledged: the next change mends it")
+    return said
+
+
+def _is_good(path: Path, found: Verified) -> bool:
+    try:
+        with said_of(path, "read"):
+            check_snapshot(path)
     except StoreError as error:
-        found.problems.append(error.message if isinstance(error, Damaged) else str(error))
+        found.problems.append(error.message)
         return False
     return True
 
 
 def _check_journal(journal: Journal, found: Verified) -> None:
-    """Each segment is whole, and goes on where the one before ends."""
+    """Each segment is whole, and goes on where the one before ends; the last reaches as far as the state."""
     segments = journal.segments()
     reached, chain = None, 0
     for turn, (after, path) in enumerate(segments.items(), start=1):
@@ -106,7 +116,23 @@ def _check_journal(journal: Journal, found: Verified) -> None:
             reached = record["serial"]
             found.transactions += 1
         chain = lines[-1].chain
+    if segments and (reached is None or reached < found.serial):
+        told = "nothing" if reached is None else f"serial {reached}"
+        path = list(segments.values())[-1]
+        found.problems.append(
+            f"{path} ends after {told}, and the state is at serial {found.serial}: history is missing"
+        )
 
 
-def _files(place: Path) -> Iterator[Path]:
-    return (path for path in sorted(place.rglob("*")) if path.is_file())
+def _check_backups(place: Path, found: Verified) -> None:
+    for path in backups(place / BACKUPS):
+        if path.is_symlink() or identity(path):  # else it was rotated away meanwhile
+            found.backups += _is_good(path, found)
+
+
+def _check_modes(place: Path, found: Verified) -> None:
+    for path in sorted(place.rglob("*")):
+        with contextlib.suppress(FileNotFoundError):
+            status = path.lstat()
+            if stat.S_ISREG(status.st_mode) and stat.S_IMODE(status.st_mode) & 0o077:
+                found.problems.append(f"{path} can be read by others: chmod go= {path}")

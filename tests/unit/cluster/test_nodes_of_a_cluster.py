@@ -213,7 +213,7 @@ class TestCheckMode:
         epoch = running.attempt.epoch
 
         def content() -> dict[str, tuple[bytes, int]]:
-            files = (tmp_path / "store").iterdir()
+            files = [path for path in (tmp_path / "store").rglob("*") if path.is_file()]
             return {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in files}
 
         before = content()

@@ -77,6 +77,11 @@ def refusal(**changes: Any) -> str:
         ({"env": {"A=B": "c"}}, "muster_job.env: 'A=B' is no name of an environment variable"),
         ({"env": {"": "c"}}, "'' is no name of an environment variable"),
         ({"env": {"A": "\0"}}, "muster_job.env: A holds a NUL"),
+        ({"secrets": ["CITY"]}, "muster_job marks CITY as a secret, and env has no CITY"),
+        ({"secrets": ["CITY"], "env": {"City": "x"}}, "muster_job marks CITY as a secret, and env has no CITY"),
+        ({"secrets": "CITY"}, "muster_job.secrets must be a list, not a string"),
+        ({"secrets": {"CITY": "x"}}, "muster_job.secrets must be a list, not a mapping"),
+        ({"secrets": [7]}, "muster_job.secrets.0: must be a string, not 7"),
         ({"name": 7}, "muster_job.name: must be a string, not 7"),
     ],
 )
@@ -175,6 +180,18 @@ def test_each_of_the_ways_to_ask_for_size_is_taken(count: int, each: int) -> Non
 )
 def test_the_state_never_keeps_what_looks_like_a_secret(key: str, value: str) -> None:
     assert asked(env={key: value}).without_secrets().env == {key: SECRET}
+
+
+def test_what_the_user_marks_is_a_secret_whatever_its_name() -> None:
+    job = asked(env={"CITY": "abc", "TOWN": "abc", "HF_TOKEN": "abc"}, secrets=["CITY"])
+    assert job.without_secrets().env == {"CITY": SECRET, "TOWN": "abc", "HF_TOKEN": SECRET}
+    assert job.without_secrets().secrets == ["CITY"], "so that it is told what was marked"
+    assert job.env["CITY"] == "abc", "whoever launches it still has it"
+    assert job.without_secrets().without_secrets() == job.without_secrets()
+
+
+def test_a_marked_variable_that_is_empty_hides_nothing() -> None:
+    assert asked(env={"CITY": ""}, secrets=["CITY"]).without_secrets().env == {"CITY": ""}
 
 
 @pytest.mark.parametrize(

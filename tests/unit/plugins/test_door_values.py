@@ -47,6 +47,6 @@ def test_a_user_without_a_name_is_still_an_actor(monkeypatch: pytest.MonkeyPatch
     def nameless() -> str:
         raise KeyError("getpwuid(): uid not found: 1000700000")
 
-    assert call.actor().startswith(f"ansible:{getpass.getuser()}@")
+    assert call.actor("ansible").startswith(f"ansible:{getpass.getuser()}@")
     monkeypatch.setattr(getpass, "getuser", nameless)
-    assert call.actor().startswith("ansible:uid ")
+    assert call.actor("ansible").startswith("ansible:uid ")

@@ -27,7 +27,7 @@ def nodes(cluster: Cluster) -> dict[str, dict[str, Any]]:
 
 
 def content(location: str) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in Path(location).iterdir()}
+    return {path.name: path.read_bytes() for path in Path(location).rglob("*") if path.is_file()}
 
 
 def release_command(job: str) -> str:

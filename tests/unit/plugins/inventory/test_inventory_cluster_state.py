@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -109,6 +110,7 @@ def test_an_empty_store_is_an_empty_inventory(parse: Parse, location: str) -> No
 
 def test_a_damaged_store_is_one_sentence(cluster: Cluster, parse: Parse, location: str) -> None:
     Path(location, "state.json").write_text("{")
+    shutil.rmtree(Path(location, "journal"))
     with pytest.raises(AnsibleParserError, match="state.json is damaged"):
         parse()
 

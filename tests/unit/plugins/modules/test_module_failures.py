@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -31,18 +32,26 @@ def test_a_damaged_state_is_said_and_left_alone(run_module: Run, cluster: Cluste
     state = Path(location, "state.json")
     damaged = state.read_bytes()[:-40]
     state.write_bytes(damaged)
+    shutil.rmtree(Path(location, "journal"))
     result = run_module(name, **CALLS[name])
-    assert (result["failed"], result["changed"], result["error"]["code"]) == (True, False, "store_error")
+    assert (result["failed"], result["changed"], result["error"]["code"]) == (True, False, "damaged")
     assert f"{state} is damaged" in result["msg"]
     assert state.read_bytes() == damaged
+
+
+def test_a_damaged_state_that_the_journal_can_tell_anew_is_used_and_the_damage_said(
+    run_module: Run, cluster: Cluster, location: str
+) -> None:
+    Path(location, "state.json").write_text("{")
+    result = run_module("node_info")
+    assert len(result["nodes"]) == len(cluster.nodes())
+    assert any("state.json is damaged" in warning for warning in result["warnings"])
 
 
 @every_module
 def test_a_state_of_a_newer_schema_is_refused(run_module: Run, cluster: Cluster, location: str, name: str) -> None:
     state = Path(location, "state.json")
-    content = json.loads(state.read_bytes())
-    next(iter(content["meta"].values()))["schema"] = 99
-    state.write_text(json.dumps(content))
+    state.write_text(json.dumps({"meta": {"1": {"key": "state", "schema": 99}}}))
     before = state.read_bytes()
     result = run_module(name, **CALLS[name])
     assert "schema 99" in result["msg"]

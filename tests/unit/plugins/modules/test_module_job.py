@@ -41,7 +41,7 @@ def test_secrets_in_the_environment_are_in_neither_state_nor_result(run_module: 
     result = run_module("job", spec=RING | {"env": {"WANDB_API_KEY": "geheim", "SEED": 1}}, diff=True)
     assert result["job"]["spec"]["env"] == {"WANDB_API_KEY": "********", "SEED": "1"}
     assert "geheim" not in f"{result['job']} {result['diff']}"
-    assert b"geheim" not in b"".join(path.read_bytes() for path in Path(location).iterdir())
+    assert b"geheim" not in b"".join(path.read_bytes() for path in Path(location).rglob("*") if path.is_file())
 
 
 def test_a_queued_job_can_be_canceled_by_its_name_and_only_once(run_module: Run) -> None:
