@@ -11,7 +11,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 unexport PYTHONPATH
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint sanity bench-launch picture clean
+.PHONY: help venv demo test lint sanity bench-launch bench-store picture clean
 
 help:  ## show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,6 +25,10 @@ help:  ## show the targets
 
 .venv/test.stamp: .venv/runtime.stamp
 	.venv/bin/pip install -qq --editable '.[ansible,test,torch]'
+	touch $@
+
+.venv/bench.stamp: .venv/runtime.stamp
+	.venv/bin/pip install -qq --editable '.[ansible,bench]'
 	touch $@
 
 venv: .venv/test.stamp  ## make .venv with everything that the tests need
@@ -52,6 +56,9 @@ sanity:  ## run ansible-test sanity on the oldest and the newest ansible-core th
 bench-launch: .venv/test.stamp  ## measure launch.yml against ping, the naive playbook, pdsh and ssh (root on Debian)
 	tests/lab/install.sh
 	python -m tests.bench.launch
+
+bench-store: .venv/bench.stamp  ## measure the store beside stock TinyDB, SQLite and a bare append; draws build/bench-store.png
+	python -m tests.bench.store
 
 picture: .venv/runtime.stamp  ## draw the README's picture of a run again
 	python docs/picture.py

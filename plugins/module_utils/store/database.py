@@ -77,7 +77,10 @@ class StoreStorage(Storage):
                     draft.write(name, number, row)
 
     def _draft(self) -> Draft | None:
-        return getattr(self._mine, "draft", None)
+        draft: Draft | None = getattr(self._mine, "draft", None)
+        if draft is not None:
+            draft.refuse_fork()
+        return draft
 
 
 class StoreTable(Table):

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import threading
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -34,6 +36,8 @@ RETRIES = 20
 
 Allowed = Callable[["str | None", int], None]
 """Called with the present lineage (None: there is none that could be told) and the serial that was reached."""
+
+_stores: weakref.WeakSet[DirectoryStore] = weakref.WeakSet()
 
 
 class DirectoryStore:
@@ -66,6 +70,7 @@ class DirectoryStore:
         self._mutex = threading.RLock()
         self._loaded: Loaded | None = None
         self._handed_out = False
+        _stores.add(self)
 
     def __str__(self) -> str:
         return str(self.path)
@@ -207,6 +212,7 @@ class DirectoryStore:
             or loaded.end is not End.WHOLE
             or loaded.state.serial < lock.witness.serial
             or not loaded.checked
+            or loaded.segment.gone()
         ):
             loaded = self._load(whole=True)
         self._tell(*loaded.troubles)
@@ -298,6 +304,13 @@ class DirectoryStore:
         share = loaded.base_bytes // COMPACT_SHARE if self.compact_bytes else 0
         return loaded.segment.length > max(self.compact_bytes, share)
 
+    def _begin_in_child(self) -> None:
+        """After a fork: a thread that was inside here is not in this process, and nobody will finish what it did."""
+        if self._mutex.acquire(blocking=False):
+            self._mutex.release()
+        else:
+            self._mutex, self._loaded = threading.RLock(), None
+
     def _shared(self, loaded: Loaded) -> State:
         self._handed_out = True
         return loaded.state
@@ -314,3 +327,11 @@ def _restoring(lock: Held, draft: Draft, source: Tables, said: Mapping[str, str]
     draft.leap(source.epoch, lock.witness.epoch)
     record = new_record(max(draft.serial, source.serial) + 1, said, draft.changes())
     return record | {"after": draft.serial, "lineage": source.lineage}
+
+
+def _after_fork() -> None:
+    for store in list(_stores):
+        store._begin_in_child()
+
+
+os.register_at_fork(after_in_child=_after_fork)

@@ -57,7 +57,7 @@ def _walk(before: Any, after: Any, path: tuple[str | int, ...], found: list[Edit
         for key, now in after.items():
             if key not in before:
                 found.append({"path": [*path, key], "to": now})
-            else:
+            elif before[key] is not now:
                 _compare(before[key], now, (*path, key), found)
     elif isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
         for index, now in enumerate(after):

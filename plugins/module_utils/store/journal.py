@@ -21,7 +21,7 @@ from typing import BinaryIO
 
 from ..model import Damaged, StoreError, iso, utc_now
 from .document import SCHEMA, Document, loaded
-from .files import OpenFile, Read, make_directory, opened, replace_durably, said_of, sync_directory
+from .files import OpenFile, Read, identity, make_directory, opened, replace_durably, said_of, sync_directory
 from .frames import framed, unframed
 from .state import Change, Record, State
 
@@ -212,6 +212,10 @@ class Segment:
             return False
         end = b'%08x"}\n' % self.chain
         return self._file(self.length - len(end), len(end)) != end
+
+    def gone(self) -> bool:
+        """Whether another file, or none, has the name of the one that was read."""
+        return isinstance(self._file, OpenFile) and identity(self.path) != self._file.identity
 
     def append(self, record: Record) -> int:
         """Write one transaction and flush it to disk; the new end of the chain. If it fails, nothing was written."""

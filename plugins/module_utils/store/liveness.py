@@ -10,6 +10,7 @@ file's time costs no flush and no lock, and is lost without harm.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -18,11 +19,13 @@ from urllib.parse import quote, unquote
 
 from ..model import iso, parse
 from ..model.times import UTC
-from .files import said_of
+from .files import make_directory, said_of
 
 DIRECTORY = "liveness"
 _MARK = "@"
 """In front of every name, so that no node can be called ``..``."""
+_TOO_LONG = "#"
+"""In front of the digest of a name that no file can have; the file says the name."""
 _LONGEST = 255
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -35,7 +38,7 @@ def contacts(place: Path, name: str | None = None) -> dict[str, str]:
             return {name: _time(os.stat(_file(place, name)).st_mtime_ns)}
         for entry in list(os.scandir(place / DIRECTORY)):
             with contextlib.suppress(FileNotFoundError):
-                found[unquote(entry.name.removeprefix(_MARK))] = _time(entry.stat().st_mtime_ns)
+                found[_name(entry)] = _time(entry.stat().st_mtime_ns)
     return found
 
 
@@ -50,14 +53,15 @@ def mark(place: Path) -> int:
 def contacted(place: Path, seen: Mapping[str, str]) -> None:
     """Note that these nodes were seen (name -> ISO 8601); an older time never replaces a newer one."""
     with said_of(place / DIRECTORY, "written"):
-        (place / DIRECTORY).mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_directory(place)
+        (place / DIRECTORY).mkdir(mode=0o700, exist_ok=True)
         for name, at in seen.items():
             file, time_ns = _file(place, name), (parse(at) - _EPOCH) // timedelta(microseconds=1) * 1000
             handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
             try:
                 status = os.fstat(handle)
                 if status.st_size == 0:
-                    os.pwrite(handle, b"\n", 0)
+                    os.pwrite(handle, name.encode(errors="surrogateescape"), 0)
                 if status.st_size == 0 or status.st_mtime_ns < time_ns:
                     os.utime(handle, ns=(time_ns, time_ns))
             finally:
@@ -73,7 +77,15 @@ def forget_first_schema(place: Path) -> None:
 
 
 def _file(place: Path, name: str) -> Path:
-    return place / DIRECTORY / (_MARK + quote(name, safe=""))[:_LONGEST]
+    quoted = _MARK + quote(name, safe="")
+    digest = hashlib.sha256(quoted.encode()).hexdigest()
+    return place / DIRECTORY / (quoted if len(quoted) <= _LONGEST else _TOO_LONG + digest)
+
+
+def _name(entry: os.DirEntry[str]) -> str:
+    if entry.name.startswith(_TOO_LONG):
+        return Path(entry.path).read_bytes().decode(errors="surrogateescape")
+    return unquote(entry.name.removeprefix(_MARK))
 
 
 def _time(time_ns: int) -> str:

@@ -28,9 +28,11 @@ def first_schema(text: bytes, where: str, damage: Damaged) -> State:
         schema = int(meta["schema"])
         if schema > SCHEMA:
             raise newer_schema(where, schema)
+        _require(isinstance(meta["lineage"], str) and all(type(meta[word]) in (int,) for word in ("serial", "epoch")))
         changed = meta.get("changed") or {}
         state = State(meta["lineage"], serial=meta["serial"], schema=schema, changed=changed)
         for table, rows in raw.items():
+            _require(isinstance(rows, dict))
             for number, document in rows.items():
                 _put(state, table, int(number), document)
     except (ValueError, LookupError, TypeError, AttributeError, StopIteration):
@@ -40,10 +42,16 @@ def first_schema(text: bytes, where: str, damage: Damaged) -> State:
 
 def _put(state: State, table: str, number: int, document: Document) -> None:
     key = document[KEYS[table]] if table in KEYS else None
+    _require(isinstance(document, dict) and (table not in KEYS or isinstance(key, str)))
     if key is not None and state.table(table).find(key) is not None:
         raise ValueError(f"table {table} has {key} twice")
     change = {"table": table, "id": number, "edits": [{"path": [], "to": document}]}
     state.tables.setdefault(table, state.table(table)).apply(change, state.serial)
+
+
+def _require(shape: bool) -> None:
+    if not shape:
+        raise ValueError("it is not shaped like a state")
 
 
 def _from_1(state: State) -> None:

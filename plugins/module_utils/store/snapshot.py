@@ -27,6 +27,7 @@ OWN_TABLES = frozenset({INDEX, MARK})
 
 _LAST_LINE = f'\n"{MARK}": {{"1": '.encode()
 _NEAR_THE_END = 1 << 16
+_BLOCK = 1 << 20
 _LOOKED_UP_SINGLY = 4
 """How many documents are looked for in the index as text, before it is parsed."""
 
@@ -116,8 +117,9 @@ class SnapshotRows:
     def _parsed_index(self) -> dict[int, list[Any]]:
         if self._index is None:
             entries = json.loads(b"{%s}" % self._text())
-            self._index = {int(number): entry for number, entry in entries.items()}
-            self._numbers = {entry[0]: number for number, entry in self._index.items() if entry[0] is not None}
+            index = {int(number): entry for number, entry in entries.items()}
+            self._numbers = {entry[0]: number for number, entry in index.items() if entry[0] is not None}
+            self._index = index  # the last: another thread looks at it first
         return self._index
 
     def _text(self) -> bytes:
@@ -160,7 +162,10 @@ class Snapshot:
 
     def check(self) -> None:
         """Read all of it; raises :class:`Damaged` if any of it is not as it was written."""
-        if zlib.crc32(self._read(0, self._end)) != self.meta["whole"]:
+        crc = 0
+        for offset in range(0, self._end, _BLOCK):
+            crc = zlib.crc32(self._read(offset, min(_BLOCK, self._end - offset)), crc)
+        if crc != self.meta["whole"]:
             raise _damaged(self._where, "its checksum is wrong")
 
     def check_index(self) -> None:

@@ -41,7 +41,7 @@ class Rows(Protocol):
 class Version:
     """A document that is newer than the snapshot. It is put together when it is first asked for."""
 
-    __slots__ = ("_before", "_document", "_edits", "rev")
+    __slots__ = ("_document", "_origin", "rev")
 
     def __init__(
         self,
@@ -51,28 +51,31 @@ class Version:
         document: Document | None = None,
     ) -> None:
         self.rev = rev
-        self._before = None if document else before
-        self._edits = edits
         self._document = document
+        self._origin = (before, edits) if document is None else None
+        """What it is made of, until it is made. Threads may make it at once: each reads both fields once, in order."""
 
     def document(self) -> Document:
         """The document itself, shared with other versions: not to be changed."""
-        if self._document is None:
-            waiting: list[Version] = []
-            found: Any = self
-            while isinstance(found, Version) and found._document is None:
-                waiting.append(found)
-                found = found._before
-            if isinstance(found, Version):
-                document = found._document
-            else:
-                document = None if found is None else loaded(found[0].get(found[1]) or b"null")
-            for version in reversed(waiting):
-                document = _edited(document, version._edits)
-            self._document, self._before, self._edits = document, None, []
-        if self._document is None:
+        waiting: list[tuple[Version, list[Edit]]] = []
+        found: Version | tuple[Rows, int] | None = self
+        document: Any = None
+        while isinstance(found, Version):
+            origin, document = found._origin, found._document
+            if origin is None:
+                break
+            waiting.append((found, origin[1]))
+            found = origin[0]
+        if found is not None and not isinstance(found, Version):
+            document = loaded(found[0].get(found[1]) or b"null")
+        for version, edits in reversed(waiting):
+            document = _edited(document, edits)
+            version._document = document
+            version._origin = None
+        if document is None:
             raise Damaged("the journal changes a document that is not there", "muster state verify says more")
-        return self._document
+        result: Document = document
+        return result
 
 
 class Table:

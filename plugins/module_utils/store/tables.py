@@ -96,8 +96,13 @@ class Tables:
         return self._state.table(table).items(needle)
 
     def matching(self, table: str, query: QueryLike) -> Iterator[tuple[int, Document]]:
-        """The documents that a TinyDB query matches, with their numbers."""
-        return (item for item in self.items(table, _needle(query)) if query(item[1]))
+        """The documents that a TinyDB query matches, with their numbers. One that asks for a name reads no other."""
+        name = _name(query, KEYS.get(table))
+        if name is None:
+            return (item for item in self.items(table, _needle(query)) if query(item[1]))
+        number = self.number(table, name)
+        document = None if number is None else self.document(table, number)
+        return iter([] if number is None or document is None else [(number, document)])
 
 
 class Draft(Tables):
@@ -194,13 +199,17 @@ class Draft(Tables):
         """Whether anything is not as it was."""
         return bool(self.changes())
 
-    def changes(self) -> list[Change]:
-        """What is not as it was: the transaction as the journal gets it."""
+    def refuse_fork(self) -> None:
+        """Raise :class:`StoreError` in a process that was forked meanwhile: nothing of this would ever be written."""
         if os.getpid() != self._process:
             raise StoreError(
-                "a transaction was begun in one process and ended in another, which was forked from it",
+                "a transaction was begun in one process and goes on in another, which was forked from it",
                 "open the store in the process that writes; nothing was changed",
             )
+
+    def changes(self) -> list[Change]:
+        """What is not as it was: the transaction as the journal gets it."""
+        self.refuse_fork()
         found = []
         for table, documents in self._work.items():
             key = KEYS.get(table)
@@ -263,6 +272,13 @@ def given_epoch(record: Record) -> int | None:
         if change["table"] == "meta" and change["key"] == _EPOCH_ROW and "to" in (edit := change["edits"][0]):
             return int(edit["to"]["epoch"] if edit["path"] == [] else edit["to"])
     return None
+
+
+def _name(query: QueryLike, key: str | None) -> str | None:
+    """The name that a query asks for, if that is all it asks."""
+    found: Any = getattr(query, "_hash", None)
+    asks = isinstance(found, tuple) and len(found) == 3 and found[:2] == ("==", (key,))
+    return found[2] if key and asks and isinstance(found[2], str) else None
 
 
 def _needle(query: QueryLike) -> bytes:

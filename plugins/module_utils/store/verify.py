@@ -102,7 +102,7 @@ def _check_journal(journal: Journal, found: Verified) -> None:
         if first is None or first["after"] != after:
             if not (last and b"\n" not in path.read_bytes()):
                 found.problems.append(f"{path} is damaged: its first line is not whole")
-            reached = None
+                reached = None
             continue
         if reached is not None and (after, int(first["chain"], 16)) != (reached, chain):
             found.problems.append(f"{path} does not go on where the one before ends, at serial {reached}")

@@ -5,10 +5,10 @@
 
 from __future__ import annotations
 
-import json
 import re
 
 import pytest
+from muster.store import Database
 
 PRINT_ENVIRONMENT = ["sh", "-c", "env | sort"]
 SLEEP = ["sleep", "600"]
@@ -171,11 +171,8 @@ def test_a_second_sync_changes_nothing(site):
 
 def test_sync_purges_nodes_that_left_the_inventory_unless_they_hold_a_lease(site):
     assert site.play("sync").rc == 0
-    state = site.store / "state.json"
-    document = json.loads(state.read_text())
-    gone = dict(next(iter(document["nodes"].values())), name="n9")
-    document["nodes"]["99"] = gone
-    state.write_text(json.dumps(document))
+    with Database(site.store) as db:
+        db.table("nodes").insert({**site.table("nodes")[0], "name": "n9"})
     assert site.play("sync").rc == 0
     assert "n9" in {node["name"] for node in site.table("nodes")}, "without purge nothing is forgotten"
     assert site.play("sync", muster_purge=True).rc == 0

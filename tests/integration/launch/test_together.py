@@ -21,8 +21,8 @@ SIZES = ({"slots": 2}, {"slots": 3}, {"gpus": 2}, {"gpus": 3})
 SLOTS = {"n2": 2, "n3": 2}
 GPUS = 4  # of n1
 
-# The job itself looks. While it runs, each of its ranks leaves a mark on its node, and fails if the node has more marks than
-# slots; the first rank of a node takes a file for each GPU that it was given, which fails if somebody else has it. Rank 0
+# The job itself looks. While it runs, each of its ranks leaves a mark on its node, and fails if it has more marks than
+# slots; the first rank of a node takes a file for each GPU that it was given, which fails if it is taken. Rank 0
 # holds the leased port all the while, which fails likewise.
 CHECK = """
 import os, pathlib, socket, sys, time

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -77,7 +78,7 @@ class Desk:
         """Nodes with one slot each, whose contacts so far are forgotten."""
         facts = [NodeFacts(name=name, address="127.0.0.1", slots=1) for name in names]
         self.cluster(location).sync_nodes(facts)
-        ((location or self.store) / "liveness.json").unlink(missing_ok=True)
+        shutil.rmtree((location or self.store) / "liveness")
 
     def start(self, *words: str) -> subprocess.Popen[str]:
         """A command of Ansible's, begun."""

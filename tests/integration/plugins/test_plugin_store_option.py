@@ -44,7 +44,7 @@ def by_callback(desk: Desk, option: str | None, variable: list[str]) -> str:
     names = desk.directory.glob("stores/*")
     stores = [*names, desk.directory / "home/.local/state/muster"]
     desk.run("ansible-playbook", desk.playbook("play.yml", {"tasks": [{"ansible.builtin.ping": None}]}), *variable)
-    (found,) = [store for store in stores if (store / "liveness.json").exists()]
+    (found,) = [store for store in stores if (store / "liveness").exists()]
     return "default" if found.name == "muster" else found.name
 
 

@@ -5,30 +5,65 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import io
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from muster.store import DirectoryStore, Draft
-from muster.store.document import decoded, empty, encoded
+from muster.store import SCHEMA, DirectoryStore, Draft
+from muster.store.edits import difference, edited
+from muster.store.files import HeldBytes
+from muster.store.journal import new_record
+from muster.store.snapshot import Snapshot, write_snapshot
+from muster.store.state import State
 from tinydb import Query, where
 
+from tests.unit.store.disk import put
 
-@pytest.fixture
-def draft() -> Draft:
-    draft = Draft(empty())
-    for number in (1, 2, 3):
-        draft.put("nodes", {"name": f"n{number}", "labels": {"rack": "a"}, "size": number})
-    return draft
+
+@pytest.fixture(params=["put just now", "in the journal", "in the snapshot"])
+def draft(request: pytest.FixtureRequest, store: DirectoryStore) -> Iterator[Draft]:
+    """A draft with three nodes, wherever they are kept."""
+    nodes = [{"name": f"n{number}", "labels": {"rack": "a"}, "size": number} for number in (1, 2, 3)]
+    if request.param != "put just now":
+        put(store, *nodes)
+    if request.param == "in the snapshot":
+        store.compact(who="tester")
+    with store.rehearsal() as made:
+        for node in nodes:
+            made.put("nodes", node)
+        yield made
 
 
 def test_a_document_is_found_by_its_name(draft: Draft) -> None:
     assert draft.get("nodes", "n2") == {"name": "n2", "labels": {"rack": "a"}, "size": 2}
     assert draft.get("nodes", "n9") is None
     assert draft.get("jobs", "n2") is None
+    assert draft.get("nodes", "n") is None
+
+
+@pytest.mark.parametrize("name", ['say "n2"', "n2\\", "n2,", 'n2",', "n2\n", "é", "", '":["n2",', "1"])
+def test_a_name_may_hold_anything_and_is_not_mistaken_for_another(draft: Draft, name: str) -> None:
+    assert draft.get("nodes", name) is None
+    draft.put("nodes", {"name": name, "size": 9})
+    file = io.BytesIO()
+    draft_state = State("lineage", schema=SCHEMA)
+    draft_state.apply(new_record(1, {"who": "tester", "why": "test"}, _all(draft)), 0)
+    write_snapshot(file, draft_state)
+    snapshot = Snapshot(HeldBytes(file.getvalue()), "memory").state()
+    for found in (draft.get("nodes", name), Draft(snapshot).get("nodes", name)):
+        assert found == {"name": name, "size": 9}
+    for other in ("n1", "n2", "n3"):
+        assert Draft(snapshot).get("nodes", other) == draft.get("nodes", other)
+
+
+def _all(draft: Draft) -> list[dict[str, Any]]:
+    return [
+        {"table": "nodes", "id": number, "edits": [{"path": [], "to": row}]} for number, row in draft.items("nodes")
+    ]
 
 
 def test_a_tinydb_query_finds_documents_also_those_just_put(draft: Draft) -> None:
@@ -48,6 +83,10 @@ def test_what_is_handed_out_is_a_copy_and_so_is_what_is_kept(draft: Draft) -> No
         assert copy["labels"] == {"rack": "b"}
         copy["labels"]["rack"] = "changed"
     assert draft.get("nodes", "n4") == {"name": "n4", "labels": {"rack": "b"}}
+    for copy in (draft.get("nodes", "n1"), draft.all("nodes")[0], *draft.search("nodes", where("name") == "n1")):
+        assert copy is not None
+        copy["labels"]["rack"] = "changed"
+    assert draft.get("nodes", "n1") == {"name": "n1", "labels": {"rack": "a"}, "size": 1}
 
 
 def test_a_document_put_again_keeps_its_place(draft: Draft) -> None:
@@ -61,62 +100,87 @@ def test_removing_says_how_many_there_were(draft: Draft) -> None:
     assert [row["name"] for row in draft.all("nodes")] == ["n2"]
     draft.put("nodes", {"name": "n1"})
     assert draft.get("nodes", "n1") == {"name": "n1"}
+    assert draft.count("nodes") == 2
 
 
-names = st.sampled_from(["a", "b", "c", "d"])
-steps = st.lists(
-    st.one_of(
-        st.tuples(st.just("put"), names, st.integers(0, 3)),
-        st.tuples(st.just("remove"), names, st.just(0)),
-        st.tuples(st.just("read"), names, st.just(0)),
-    ),
-    max_size=30,
-)
+def test_a_draft_knows_whether_anything_is_other_than_it_was(store: DirectoryStore) -> None:
+    put(store, {"name": "n1", "labels": {"a": [1, {"b": 2}]}})
+    with store.rehearsal() as draft:
+        assert not draft.changed_anything
+        draft.put("nodes", {"name": "n1", "labels": {"a": [1, {"b": 3}]}})
+        assert draft.changed_anything
+        (change,) = draft.changes()
+        assert (change["key"], change["edits"]) == (
+            "n1",
+            [{"path": ["labels", "a", 1, "b"], "from": 2, "to": 3}],
+        )
+        draft.put("nodes", {"labels": {"a": [1, {"b": 2}]}, "name": "n1"})
+        assert not draft.changed_anything
 
 
-@given(steps, steps)
-def test_any_series_of_changes_does_what_a_dictionary_would(
-    first: list[tuple[str, str, int]], second: list[tuple[str, str, int]]
-) -> None:
-    """In one transaction and over two, in memory and after being written and read."""
-    raw, model = empty(), dict[str, Mapping[str, Any]]()
-    for series in (first, second):
-        draft, before = Draft(raw), dict(model)
-        for verb, name, value in series:
-            if verb == "put":
-                assert draft.put("nodes", {"name": name, "value": value}) == (model.get(name, {}).get("value") != value)
-                model[name] = {"name": name, "value": value}
-            elif verb == "remove":
-                assert draft.remove("nodes", [name]) == (1 if name in model else 0)
-                model.pop(name, None)
-            else:
-                assert draft.get("nodes", name) == model.get(name)
-                assert {row["name"]: row for row in draft.search("nodes", where("name") == name)} == {
-                    key: row for key, row in model.items() if key == name
-                }
-            assert draft.changed == (model != before)
-        assert {row["name"]: row for row in draft.all("nodes")} == model
-        raw = decoded(encoded(draft.sealed(who="me", why="test", at="now")), "memory")
-
-
-def test_the_cost_of_a_change_does_not_grow_with_the_square_of_the_cluster(tmp_path: Path) -> None:
-    """Counted, not timed: TinyDB goes through a table a few times a transaction, not once a document."""
+def test_going_through_many_documents_looks_at_each_a_few_times_only(tmp_path: Path) -> None:
+    """Counted, not timed: the cost of changing all documents does not grow with the square of their number."""
     store = DirectoryStore(tmp_path)
-    with store.transaction(who="me", why="many") as draft:
-        for number in range(500):
-            draft.put("nodes", {"name": f"n{number}"})
-    with store.transaction(who="me", why="again") as draft:
-        walks = 0
-        write = draft._held.write
+    put(store, *({"name": f"n{number}"} for number in range(500)))
+    store.compact(who="tester")
+    with DirectoryStore(tmp_path).transaction(who="tester", why="all") as draft:
+        looked = 0
+        original = draft._original
 
-        def counted(data: Any) -> None:
-            nonlocal walks
-            walks += 1
-            write(data)
+        def counted(table: str, number: int) -> Any:
+            nonlocal looked
+            looked += 1
+            return original(table, number)
 
-        draft._held.write = counted  # type: ignore[method-assign]
+        draft._original = counted  # type: ignore[method-assign]
         for number in range(500):
             draft.put("nodes", {"name": f"n{number}", "size": 1})
             draft.put("nodes", {"name": f"m{number}"})
-    assert walks <= 3
-    assert len(store.read().all("nodes")) == 1000
+            assert draft.get("nodes", f"n{number}") == {"name": f"n{number}", "size": 1}
+    assert 500 <= looked < 20 * 1000
+    assert store.read().count("nodes") == 1000
+
+
+scalars = st.one_of(
+    st.none(), st.booleans(), st.integers(-3, 3), st.floats(allow_nan=False), st.text(max_size=3), st.just("\udcff")
+)
+json_values = st.recursive(
+    scalars,
+    lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(st.text(max_size=2), inner, max_size=4)),
+)
+documents = st.dictionaries(st.text(max_size=2), json_values, max_size=5)
+
+
+def exactly(value: Any) -> Any:
+    """With the types of numbers, which Python's own comparison does not look at; the order of names does not count."""
+    if isinstance(value, dict):
+        return {name: exactly(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [exactly(item) for item in value]
+    return type(value).__name__, repr(value)
+
+
+@given(documents, documents)
+def test_the_edits_between_two_documents_lead_from_one_to_the_other(
+    before: dict[str, Any], after: dict[str, Any]
+) -> None:
+    edits = difference(before, after)
+    assert exactly(edited(before, edits)) == exactly(after)
+    assert bool(edits) == (exactly(before) != exactly(after))
+    back = difference(after, before)
+    assert exactly(edited(after, back)) == exactly(before)
+
+
+@given(documents, documents)
+def test_edits_leave_the_document_before_them_alone(before: dict[str, Any], after: dict[str, Any]) -> None:
+    seen = exactly(before)
+    edited(before, difference(before, after))
+    assert exactly(before) == seen
+
+
+def test_the_edits_of_a_document_that_comes_or_goes_are_the_document() -> None:
+    assert difference(None, {"a": 1}) == [{"path": [], "to": {"a": 1}}]
+    assert difference({"a": 1}, None) == [{"path": [], "from": {"a": 1}}]
+    assert difference(None, None) == difference({}, {}) == []
+    assert edited(None, difference(None, {})) == {}
+    assert edited({"a": 1}, difference({"a": 1}, None)) is None

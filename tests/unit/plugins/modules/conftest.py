@@ -49,7 +49,7 @@ def run_module(capsys: pytest.CaptureFixture[str], location: str) -> Run:
 @pytest.fixture
 def content(location: str) -> Callable[[], dict[str, bytes]]:
     """Reads the state, byte for byte; empty if there is none. When nodes were last seen is no part of it."""
-    return lambda: {path.name: path.read_bytes() for path in sorted(Path(location).glob("state.json"))}
+    return lambda: {path.name: path.read_bytes() for path in sorted(Path(location).glob("**/*.json*"))}
 
 
 def _assert_documented(result: Mapping[str, Any], documented: Mapping[str, Any], where: str) -> None:

@@ -15,6 +15,7 @@ from ansible_collections.muster.training.plugins.module_utils.cluster import Clu
 from ansible_collections.muster.training.plugins.module_utils.door import allocations
 from ansible_collections.muster.training.plugins.module_utils.door.call import Call, answered
 from ansible_collections.muster.training.plugins.module_utils.model import JobSpec
+from ansible_collections.muster.training.plugins.module_utils.store import DirectoryStore
 
 Run = Callable[..., dict[str, Any]]
 RING = {"name": "ring", "command": ["python3", "ring.py"], "slots": 3}
@@ -204,6 +205,6 @@ def test_check_mode_does_not_wait(run_module: Run, cluster: Cluster, spec: Calla
 
 def test_nothing_is_written_while_a_job_waits(run_module: Run, cluster: Cluster, location: str) -> None:
     run_module("allocation", spec=RING)
-    before = Path(location, "state.json").read_bytes()
+    before = DirectoryStore(Path(location)).read().serial
     run_module("allocation", spec=RING)
-    assert Path(location, "state.json").read_bytes() == before
+    assert DirectoryStore(Path(location)).read().serial == before
