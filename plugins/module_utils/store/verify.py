@@ -76,7 +76,7 @@ def _witness(place: Path, found: Verified) -> Witness:
         return Witness()
     said = witness(text)
     if not said.serial and not is_blank(text) and not text.startswith(b"{"):  # as schema 1 had it
-        found.problems.append(f"{place / LOCK} does not say any more what was acknowledged: the next change mends it")
+        found.notes.append(f"{place / LOCK} does not say any more what was acknowledged: the next change mends it")
     return said
 
 
@@ -116,7 +116,7 @@ def _check_journal(journal: Journal, found: Verified) -> None:
             reached = record["serial"]
             found.transactions += 1
         chain = lines[-1].chain
-    if segments and (reached is None or reached < found.serial):
+    if segments and (reached or 0) < found.serial:
         told = "nothing" if reached is None else f"serial {reached}"
         path = list(segments.values())[-1]
         found.problems.append(

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
+from muster.store import DirectoryStore
 
 from tests.integration.lab.fleet import Fleet
 
@@ -61,7 +62,7 @@ def launched(fleet: Fleet, count: int, wait: bool) -> Cost:
 
 def serial(fleet: Fleet) -> int:
     """How many transactions the state has seen."""
-    return int(next(row["serial"] for row in fleet.table("meta") if row["key"] == "state"))
+    return DirectoryStore(fleet.store).read().serial
 
 
 def test_a_launch_opens_one_command_a_node_and_costs_no_more_on_more_nodes(counted: Fleet) -> None:

@@ -9,7 +9,7 @@ import copy
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -76,15 +76,17 @@ class StoreBesideDict(RuleBasedStateMachine):
 
     @rule(series=steps, fails=st.sampled_from([False, False, True]))
     def make_a_transaction(self, series: list[tuple[str, Any, Any]], fails: bool) -> None:
-        nodes, epoch = copy.deepcopy(self.nodes), self.epoch
+        nodes, epoch, anew = copy.deepcopy(self.nodes), self.epoch, set[str]()
         with suppress(ZeroDivisionError), self.store.transaction(who="tester", why="series") as draft:
             for verb, name, value in series:
                 epoch = self._step(draft, nodes, epoch, verb, name, value)
-            assert draft.changed_anything == (differ(nodes, self.nodes) or epoch != self.epoch)
+                anew |= {name} if verb == "remove" and name in self.nodes else set()
+            anew &= nodes.keys()  # what was removed and put again has another number, whatever it holds
+            assert draft.changed_anything == (differ(nodes, self.nodes) or epoch != self.epoch or bool(anew))
             if fails:
                 raise ZeroDivisionError
         if not fails:
-            self._acknowledge(nodes, self.mine, epoch)
+            self._acknowledge(nodes, self.mine, epoch, anew)
 
     def _step(self, draft: Draft, nodes: dict[str, Document], epoch: int, verb: str, name: str, value: Any) -> int:
         if verb == "put":
@@ -213,11 +215,13 @@ class StoreBesideDict(RuleBasedStateMachine):
     def _database(self) -> Any:
         return Database(self.store, who="tester").table("mine")
 
-    def _acknowledge(self, nodes: dict[str, Document], mine: dict[int, Document], epoch: int) -> None:
-        changed = differ(nodes, self.nodes) or differ(mine, self.mine) or epoch != self.epoch
-        self.serial += changed
-        changed_nodes = {name for name in nodes if name not in self.nodes or differ(nodes[name], self.nodes[name])}
-        self.revs = {name: self.serial if name in changed_nodes else self.revs[name] for name in nodes}
+    def _acknowledge(
+        self, nodes: dict[str, Document], mine: dict[int, Document], epoch: int, anew: Collection[str] = ()
+    ) -> None:
+        changed = {name for name in nodes if name in anew or differ(nodes[name], self.nodes.get(name))}
+        if changed or len(nodes) < len(self.nodes) or differ(mine, self.mine) or epoch != self.epoch:
+            self.serial += 1
+        self.revs = {name: self.serial if name in changed else self.revs[name] for name in nodes}
         self.nodes, self.mine, self.epoch = copy.deepcopy(nodes), copy.deepcopy(mine), epoch
 
 

@@ -184,14 +184,20 @@ def test_a_reader_that_was_there_before_sees_what_is_written_after_the_damage_wa
     assert holding(reader) == holding(writer) == holding(store)
 
 
+@pytest.mark.parametrize("read", [True, False], ids=["having read it", "having only written it"])
 def test_a_writer_that_was_there_before_does_not_write_into_a_journal_that_is_gone(
-    store: DirectoryStore, told: list[str]
+    store: DirectoryStore, told: list[str], read: bool
 ) -> None:
+    writer = opened(store, told)
+    writer.compact(who="tester")
+    put(writer, {"name": "first"})
     serial = store.read().serial
+    if read:
+        assert names(writer)[-1] == "first"
     active(store).unlink()
-    put(store, {"name": "new"})
+    put(writer, {"name": "new"})
     assert "new" in names(opened(store, told))
-    assert store.read().serial > serial
+    assert opened(store, told).read().serial > serial
 
 
 def test_what_was_damaged_is_kept_aside_each_time(store: DirectoryStore, told: list[str]) -> None:

@@ -148,22 +148,34 @@ def test_readers_and_writers_in_threads_of_one_process_see_whole_states_only(sto
 
 
 def test_what_was_read_stays_as_it_was_while_others_write(store: DirectoryStore) -> None:
+    other = DirectoryStore(store.path)
     put(store, {"name": "n1", "labels": {"a": "b"}}, {"name": "n2"})
     store.compact(who="tester")
-    seen = [store.read(), DirectoryStore(store.path).read()]
-    before = [holding(tables) for tables in seen[:1]]
+    seen = [(view, names(view), holding(view)) for view in (store.read(), other.read())]
+
+    def look() -> None:
+        for reader in (store, other):
+            view = reader.read()
+            seen.append((view, names(view), holding(view)))
+        for view, named, held in seen:
+            assert (names(view), holding(view)) == (named, held)
+
     put(store, {"name": "n1", "labels": {}}, {"name": "n3"})
-    seen.append(store.read())
-    before += [before[0], holding(seen[2])]
-    with store.transaction(who="tester", why="test") as draft:
+    look()
+    with other.transaction(who="tester", why="test") as draft:
         draft.remove("nodes", ["n2"])
         draft.next_epoch()
+    look()
     store.compact(who="tester")
     put(DirectoryStore(store.path), {"name": "n4"})
-    assert [holding(tables) for tables in seen] == before
-    assert [names(tables) for tables in seen] == [["n1", "n2"], ["n1", "n2"], ["n1", "n2", "n3"]]
-    assert [tables.serial for tables in seen] == [1, 1, 2]
-    assert names(store) == ["n1", "n3", "n4"]
+    look()
+    assert [named for _view, named, _held in seen[::2]] == [
+        ["n1", "n2"],
+        ["n1", "n2", "n3"],
+        ["n1", "n3"],
+        ["n1", "n3", "n4"],
+    ]
+    assert [view.serial for view, _named, _held in seen] == [1, 1, 2, 2, 3, 3, 4, 4]
 
 
 def test_reads_do_not_wait_for_a_writer_and_do_not_see_what_it_has_not_finished(store: DirectoryStore) -> None:
