@@ -214,8 +214,9 @@ class Segment:
         return self._file(self.length - len(end), len(end)) != end
 
     def gone(self) -> bool:
-        """Whether another file, or none, has the name of the one that was read."""
-        return isinstance(self._file, OpenFile) and identity(self.path) != self._file.identity
+        """Whether another file, or none, has the name of the one that was read or written."""
+        held = self._out or self._file
+        return isinstance(held, OpenFile) and identity(self.path) != held.identity
 
     def append(self, record: Record) -> int:
         """Write one transaction and flush it to disk; the new end of the chain. If it fails, nothing was written."""
