@@ -23,5 +23,5 @@ def test_without_root_it_says_what_is_missing_and_is_content(lab: Lab) -> None:
     (lab["n001"].root / "var/tmp/install.sh").write_text(SCRIPT.read_text())
     done = lab.execute("n001", "sh", "/var/tmp/install.sh", user="ops")
     assert done.returncode == 0
-    packages = "systemd-container debootstrap nftables pdsh gcc"
+    packages = "systemd-container debootstrap nftables pdsh gcc strace xfsprogs"
     assert done.stdout == f"lab: needs Debian, root and these packages: {packages}; tests that use it will be skipped\n"
