@@ -262,6 +262,43 @@ def test_of_a_snapshot_too_large_to_be_checked_at_once_nothing_wrong_is_handed_o
     assert ends["refused"] > 50
 
 
+def test_damage_is_noticed_also_where_nobody_bears_witness_of_what_was_acknowledged(
+    scene: Scene, tmp_path: Path
+) -> None:
+    content, places = last_records(scene, 3)
+    rng = random.Random(200)
+    for _time in range(200):
+        flipped = bytearray(content)
+        place = rng.choice(places)
+        flipped[place] ^= 1 << rng.randrange(8)
+        if content[place] == 0x0A or flipped[place] == 0:
+            continue  # as if the record had never got to the disk: only the witness knows
+        told: list[str] = []
+        store = DirectoryStore(scene.laid(tmp_path / "alone", scene.active, bytes(flipped)), tell=told.append)
+        (store.path / "lock").unlink()
+        tables = store.read()
+        assert holding(tables) == scene.states[tables.serial]
+        assert tables.serial < scene.reached
+        assert said_lost(told) != (0, 0)
+
+
+def test_records_of_two_pasts_are_not_mixed(scene: Scene, tmp_path: Path) -> None:
+    """Two copies of a store that went on apart have records of the same numbers, and each is whole."""
+    pasts = []
+    for past in ("one", "other"):
+        place = scene.laid(tmp_path / past)
+        for number in range(3):
+            put(DirectoryStore(place), {"name": past, "turn": number})
+        pasts.append((place / scene.active).read_bytes().splitlines(keepends=True))
+    mixed = [*pasts[0][:-1], pasts[1][-1]]
+    told: list[str] = []
+    store = DirectoryStore(tmp_path / "one", tell=told.append)
+    (store.path / scene.active).write_bytes(b"".join(mixed))
+    assert store.read().get("nodes", "one") == {"name": "one", "turn": 1}
+    assert store.read().get("nodes", "other") is None
+    assert said_lost(told) == (scene.reached + 3, scene.reached + 3)
+
+
 class TestWhatWasNeverAcknowledged:
     """A writer that died in the middle: its transaction is dropped, and there is nothing to be said."""
 
@@ -273,8 +310,10 @@ class TestWhatWasNeverAcknowledged:
     def test_half_a_record_after_the_last_is_dropped_silently(self, scene: Scene, tmp_path: Path) -> None:
         line, content = self.next_line(scene, tmp_path), scene.files[scene.active]
         for length in range(1, len(line)):
-            for end in (b"", b"\0" * (len(line) - length)):
-                place = scene.laid(tmp_path / "torn", scene.active, content + line[:length] + end)
+            zeros = b"\0" * (len(line) - length)
+            # Of a line that is longer than a page, the last page may be on disk before the first.
+            for part in (line[:length], line[:length] + zeros, zeros + line[-length:]):
+                place = scene.laid(tmp_path / "torn", scene.active, content + part)
                 told: list[str] = []
                 store = DirectoryStore(place, tell=told.append)
                 assert holding(store) == scene.states[scene.reached]
