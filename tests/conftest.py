@@ -8,6 +8,8 @@ import signal
 import sys
 from pathlib import Path
 
+import pytest
+
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 # A shell starts what runs in the background with SIGINT ignored, and all its children inherit that: tests of Ctrl-C
@@ -16,3 +18,16 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 pytest_plugins = ["tests.lab.fixtures"]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The mark that ``tests/needs.py`` gives."""
+    config.addinivalue_line("markers", "needs(missing): what the test cannot do without, if it is not there")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip or fail what cannot be run here."""
+    from tests.needs import need  # the checkout's root is on the path from here on
+
+    for mark in item.iter_markers("needs"):
+        need(mark.args[0])

@@ -23,5 +23,5 @@ def need(missing: str | None) -> None:
 
 
 def needs(there: bool, missing: str) -> pytest.MarkDecorator:
-    """The same as a mark. Where nothing may be missing the test runs, and fails by itself."""
-    return pytest.mark.skipif(not there and not required(), reason=missing)
+    """The same as a mark, which ``tests/conftest.py`` obeys before the test is set up."""
+    return pytest.mark.needs("" if there else missing)

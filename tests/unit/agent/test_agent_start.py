@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from tests.needs import needs
 from tests.unit.agent.node import Node, alive, python, until
 
 AS_ROOT = os.geteuid() == 0
@@ -242,7 +243,7 @@ def test_the_port_is_free_for_the_rank_that_listens_on_it(node: Node) -> None:
     assert node.ended(spec)["state"] == "succeeded", node.log(spec)
 
 
-@pytest.mark.skipif(not AS_ROOT, reason="only root may start ranks as another user")
+@needs(AS_ROOT, "only root may start ranks as another user")
 class TestAsRoot:
     def test_ranks_run_as_the_user_of_the_job_who_can_read_the_records(self, node: Node) -> None:
         script = """

@@ -47,7 +47,7 @@ def transport(request: pytest.FixtureRequest, dialer: Dialer) -> Iterator[Transp
         target = Target(**sshd.fields())
         if request.param == "sudo":
             if not _sudo_works():
-                pytest.skip("this user cannot run sudo without a password")
+                need("this user cannot run sudo without a password")
             target = Target(**sshd.fields(become_user="root"))
     transport = transport_to(target, dialer)
     yield transport
