@@ -194,11 +194,6 @@ class Draft(Tables):
         self._work.setdefault(table, {})[number] = document
         self._last[table] = max(self._last.get(table, 0), number)
 
-    @property
-    def changed_anything(self) -> bool:
-        """Whether anything is not as it was."""
-        return bool(self.changes())
-
     def refuse_fork(self) -> None:
         """Raise :class:`StoreError` in a process that was forked meanwhile: nothing of this would ever be written."""
         if os.getpid() != self._process:

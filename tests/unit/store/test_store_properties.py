@@ -82,7 +82,7 @@ class StoreBesideDict(RuleBasedStateMachine):
                 epoch = self._step(draft, nodes, epoch, verb, name, value)
                 anew |= {name} if verb == "remove" and name in self.nodes else set()
             anew &= nodes.keys()  # what was removed and put again has another number, whatever it holds
-            assert draft.changed_anything == (differ(nodes, self.nodes) or epoch != self.epoch or bool(anew))
+            assert bool(draft.changes()) == (differ(nodes, self.nodes) or epoch != self.epoch or bool(anew))
             if fails:
                 raise ZeroDivisionError
         if not fails:

@@ -106,16 +106,16 @@ def test_removing_says_how_many_there_were(draft: Draft) -> None:
 def test_a_draft_knows_whether_anything_is_other_than_it_was(store: DirectoryStore) -> None:
     put(store, {"name": "n1", "labels": {"a": [1, {"b": 2}]}})
     with store.rehearsal() as draft:
-        assert not draft.changed_anything
+        assert not draft.changes()
         draft.put("nodes", {"name": "n1", "labels": {"a": [1, {"b": 3}]}})
-        assert draft.changed_anything
+        assert draft.changes()
         (change,) = draft.changes()
         assert (change["key"], change["edits"]) == (
             "n1",
             [{"path": ["labels", "a", 1, "b"], "from": 2, "to": 3}],
         )
         draft.put("nodes", {"labels": {"a": [1, {"b": 2}]}, "name": "n1"})
-        assert not draft.changed_anything
+        assert not draft.changes()
 
 
 def test_going_through_many_documents_looks_at_each_a_few_times_only(tmp_path: Path) -> None:
