@@ -67,7 +67,7 @@ class StoreStorage(Storage):
 
     def write(self, data: dict[str, dict[str, Any]]) -> None:
         """Make the state hold ``data`` and nothing else."""
-        with self.transaction("write all tables") as draft:
+        with self.transaction("write all tables") as draft, draft.statement():
             for name in {*draft.names(), *data}:
                 rows = {int(number): own(dict(row)) for number, row in data.get(name, {}).items()}
                 for number, _row in list(draft.items(name)):
@@ -158,7 +158,7 @@ class StoreTable(Table):
         return self._store.tables().count(self.name)
 
     def _update_table(self, updater: Updater) -> None:
-        with self._store.transaction(f"update {self.name}") as draft:
+        with self._store.transaction(f"update {self.name}") as draft, draft.statement():
             rows = _Rows(draft, self.name)
             updater(cast("dict[int, Any]", rows))
             rows.write()

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, BinaryIO
@@ -179,20 +180,23 @@ class Draft(Tables):
         """Put ``document`` (the draft's own from now on) at this number, or nothing. Muster's tables name each once."""
         if table in OWN_TABLES:
             raise InvalidInput(f"table {table} belongs to the store", "choose another name")
-        before = self._current(table, number)
-        names = self._names.setdefault(table, {})
         if key := KEYS.get(table):
-            if document is not None and not isinstance(document.get(key), str):
-                raise InvalidInput(f"a document of the table {table} must have a {key} that is a string")
-            if before is not None:
-                names[before[key]] = None
-            if document is not None:
-                if self.number(table, document[key]) not in (None, number):
-                    raise InvalidInput(f"the table {table} has {document[key]} already")
-                names[document[key]] = number
+            self._rename(table, key, number, document)
         self._edits.pop((table, number), None)
         self._work.setdefault(table, {})[number] = document
         self._last[table] = max(self._last.get(table, 0), number)
+
+    @contextlib.contextmanager
+    def statement(self) -> Iterator[None]:
+        """Take back what is written inside if it raises: whoever catches that may go on with the transaction."""
+        work = {table: dict(found) for table, found in self._work.items()}
+        names = {table: dict(found) for table, found in self._names.items()}
+        edits = dict(self._edits)
+        try:
+            yield
+        except BaseException:
+            self._work, self._names, self._edits = work, names, edits
+            raise
 
     def refuse_fork(self) -> None:
         """Raise :class:`StoreError` in a process that was forked meanwhile: nothing of this would ever be written."""
@@ -248,6 +252,18 @@ class Draft(Tables):
         for number, added in work.items():
             if added is not None:
                 yield number, own(added)
+
+    def _rename(self, table: str, key: str, number: int, document: Document | None) -> None:
+        """Let the name of ``document`` lead to this number, and that of the one it replaces nowhere."""
+        if document is not None and not isinstance(document.get(key), str):
+            raise InvalidInput(f"a document of the table {table} must have a {key} that is a string")
+        if document is not None and self.number(table, document[key]) not in (None, number):
+            raise InvalidInput(f"the table {table} has {document[key]} already")
+        names, before = self._names.setdefault(table, {}), self._current(table, number)
+        if before is not None:
+            names[before[key]] = None
+        if document is not None:
+            names[document[key]] = number
 
     def _current(self, table: str, number: int) -> Document | None:
         """The document as the draft has it, not to be changed."""

@@ -46,6 +46,18 @@ def test_a_transaction_that_fails_takes_all_of_it_back(database: Database) -> No
     assert database.table("people").all() == [{"name": "ann", "age": 30}, {"name": "bob", "age": 20}]
 
 
+def test_a_call_that_fails_takes_back_what_it_did_and_the_transaction_goes_on(database: Database) -> None:
+    people = database.table("people")
+    with database.transaction("in spite of it"):
+        with pytest.raises(ValueError, match="not a Mapping"):
+            people.insert_multiple([{"name": "cid"}, "nobody"])  # type: ignore[list-item]
+        with pytest.raises(TypeError):
+            people.update({"age": {1, 2}})
+        people.insert({"name": "dan"})
+    assert [row["name"] for row in people.all()] == ["ann", "bob", "dan"]
+    assert [row.get("age") for row in people.all()] == [30, 20, None]
+
+
 def test_a_transaction_is_that_of_its_thread(database: Database) -> None:
     seen: list[int] = []
     with database.transaction("mine"):

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from muster.model import InvalidInput
 from muster.store import SCHEMA, DirectoryStore, Draft
 from muster.store.edits import difference, edited
 from muster.store.files import HeldBytes
@@ -36,6 +37,15 @@ def draft(request: pytest.FixtureRequest, store: DirectoryStore) -> Iterator[Dra
         for node in nodes:
             made.put("nodes", node)
         yield made
+
+
+def test_a_name_that_is_refused_leaves_every_document_where_it_was(draft: Draft) -> None:
+    before = draft.all("nodes")
+    with pytest.raises(InvalidInput, match="the table nodes has n2 already"):
+        draft.write("nodes", 1, {"name": "n2"})
+    with pytest.raises(InvalidInput, match="must have a name that is a string"):
+        draft.write("nodes", 1, {"name": 7})
+    assert [draft.get("nodes", f"n{number}") for number in (1, 2, 3)] == before == draft.all("nodes")
 
 
 def test_a_document_is_found_by_its_name(draft: Draft) -> None:
