@@ -45,8 +45,8 @@ class DirectoryStore:
 
     A transaction holds one lock from its read to its write, and is on disk when it returns. Reads take no lock: they
     see the state before or after any transaction, never between. The object may be kept, and used by several threads:
-    it reads only what was written since it was used last. ``tell`` (default: the log) hears what a
-    person should: damage, and what was done about it.
+    it reads only what was written since it was used last. ``tell`` (default: the log) hears what a person should:
+    damage, and what was done about it.
     """
 
     def __init__(
@@ -156,9 +156,8 @@ class DirectoryStore:
     @contextlib.contextmanager
     def _writing(self, who: str) -> Iterator[tuple[Loaded, Held]]:
         """Hold the lock over a state that is whole, and up to date."""
-        if self._loaded is None or self._loaded.base is None:
-            with said_of(self.path, "created"):
-                make_directory(self.path)
+        with said_of(self.path, "created"):
+            make_directory(self.path)
         with exclusive(self._lock, timeout_s=self.lock_timeout_s) as lock:
             with self._mutex:
                 loaded = self._settled(lock, who)
@@ -298,11 +297,10 @@ class DirectoryStore:
         try:
             self._rebase(loaded)
         except StoreError as error:
-            self._tell(f"the journal could not be folded into a new snapshot: {error}")
+            self._tell(f"the journal could not be folded into a new snapshot: {error.message}")
 
     def _journal_is_long(self, loaded: Loaded) -> bool:
-        share = loaded.base_bytes // COMPACT_SHARE if self.compact_bytes else 0
-        return loaded.segment.length > max(self.compact_bytes, share)
+        return loaded.segment.length > max(self.compact_bytes, loaded.base_bytes // COMPACT_SHARE)
 
     def _begin_in_child(self) -> None:
         """After a fork: a thread that was inside here is not in this process, and nobody will finish what it did."""

@@ -165,6 +165,8 @@ def _judge(loaded: Loaded, journal: Journal, acknowledged: int) -> None:
     )
     rest = segment.rest() if loaded.end is not End.WHOLE else b""
     said = [int(serial) for serial in _SERIAL.findall(rest)] if loaded.end is End.DAMAGED or beyond else []
+    if acknowledged:  # no more than one can have come after it: a larger number is damage as well
+        said = [serial for serial in said if serial <= acknowledged + 1]
     loaded.lost_to = max([acknowledged, *beyond, *said], default=0)
     if loaded.end is End.DAMAGED or beyond:
         loaded.lost_to = max(loaded.lost_to, state.serial + 1)

@@ -251,6 +251,23 @@ def test_a_removed_directory_is_a_new_store(store: DirectoryStore, told: list[st
     assert store.read().lineage != lineage
 
 
+def test_a_writer_whose_directory_was_removed_begins_a_new_store(store: DirectoryStore, told: list[str]) -> None:
+    put(store, {"name": "n0", "turn": "last"})
+    shutil.rmtree(store.path)
+    put(store, {"name": "new"})
+    assert names(store) == names(opened(store, told)) == ["new"]
+
+
+def test_a_number_that_damage_made_larger_does_not_make_the_loss_larger(store: DirectoryStore, told: list[str]) -> None:
+    reached = store.read().serial
+    segment = active(store)
+    *kept, last = segment.read_bytes().splitlines(keepends=True)
+    segment.write_bytes(b"".join([*kept, last.replace(b'{"serial":%d,' % reached, b'{"serial":9%d,' % reached)]))
+    assert opened(store, told).read().serial == reached - 1
+    (loss,) = [news for news in told if "is lost" in news]
+    assert loss.endswith(f"1 transaction at most (serial {reached})")
+
+
 def test_history_passes_over_what_is_damaged(store: DirectoryStore) -> None:
     packed = min((store.path / "journal").glob("*.gz"))
     with open(packed, "r+b") as file:

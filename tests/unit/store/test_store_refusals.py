@@ -130,6 +130,7 @@ class TestFolding:
                 assert DirectoryStore(tmp_path).read().serial == serial
         assert "the journal could not be folded into a new snapshot" in told[0]
         assert "No space left on device" in told[0]
+        assert "nothing was changed" not in told[0], "the transaction is on disk"
         put(tiny, {"name": "n1", "size": 5})
         assert not DirectoryStore(tmp_path).pending()
         assert DirectoryStore(tmp_path).read().get("nodes", "n1") == {"name": "n1", "size": 5}
