@@ -5,9 +5,7 @@
 
 from __future__ import annotations
 
-import gzip
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -15,7 +13,7 @@ from typing import BinaryIO, cast
 from ..model import Damaged, InvalidInput, NotFound, StoreError
 from .directory import LOCK_TIMEOUT_S, DirectoryStore
 from .document import SCHEMA
-from .files import make_directory, replace_durably, said_of, sync_directory
+from .files import make_directory, packing, replace_durably, said_of, sync_directory
 from .loading import BACKUP_NAMES, BACKUPS, read_snapshot
 from .lock import exclusive
 from .migration import upgrade
@@ -68,7 +66,7 @@ def back_up(
             if made.written:
                 for unfinished in directory.glob(f".{BACKUP_NAMES}.new"):
                     unfinished.unlink(missing_ok=True)
-                replace_durably(made.path, _packing(tables) if packed else tables.write_to)
+                replace_durably(made.path, lambda file: _write(tables, file, packed))
                 sync_directory(directory)
                 check_snapshot(made.path)
                 for old in made.removed:
@@ -129,12 +127,11 @@ def check_snapshot(path: Path) -> None:
         Snapshot(file, str(path)).check_index()
 
 
-def _packing(tables: Tables) -> Callable[[BinaryIO], None]:
-    def write(file: BinaryIO) -> None:
-        with gzip.GzipFile(filename="", fileobj=file, mode="wb", compresslevel=6, mtime=0) as packed:
-            tables.write_to(cast(BinaryIO, packed))
-
-    return write
+def _write(tables: Tables, file: BinaryIO, packed: bool) -> None:
+    if not packed:
+        return tables.write_to(file)
+    with packing(file) as target:
+        tables.write_to(cast(BinaryIO, target))
 
 
 def _planned(directory: Path, tables: Tables, keep: int | None, packed: bool) -> BackedUp:

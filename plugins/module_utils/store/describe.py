@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from .backups import backups
@@ -18,7 +19,6 @@ def describe(store: DirectoryStore) -> dict[str, Any]:
     """Who it is, how far it got, what it holds, and how large its files are (bytes)."""
     tables = store.read()
     segments = list(Journal(store.path / JOURNAL).segments().values())
-    snapshot = store.path / STATE
     return {
         "path": str(store.path),
         "lineage": tables.lineage if tables.serial else None,
@@ -27,9 +27,17 @@ def describe(store: DirectoryStore) -> dict[str, Any]:
         "schema": SCHEMA,
         "changed": dict(tables.changed),
         "tables": {name: tables.count(name) for name in tables.names()},
-        "snapshot_bytes": snapshot.stat().st_size if snapshot.exists() else 0,
-        "journal_bytes": sum(path.stat().st_size for path in segments),
+        "snapshot_bytes": _size(store.path / STATE),
+        "journal_bytes": sum(map(_size, segments)),
         "journal_segments": len(segments),
         "backups": [str(path) for path in backups(store.path / BACKUPS)],
         "damaged": sorted(str(path) for path in (store.path / DAMAGED).glob("*")),
     }
+
+
+def _size(path: Path) -> int:
+    """Nothing, of a file that was packed or replaced meanwhile, or was never made."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0

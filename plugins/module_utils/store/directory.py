@@ -20,7 +20,7 @@ from .files import identity, make_directory, said_of
 from .history import transactions
 from .journal import End, Journal, new_record
 from .loading import JOURNAL, LOCK, STATE, Loaded, load
-from .lock import Held, Witness, exclusive, witness
+from .lock import Held, exclusive, witness_in
 from .state import Record, State
 from .tables import Draft, Tables, given_epoch
 from .upkeep import Upkeep
@@ -150,7 +150,7 @@ class DirectoryStore:
                 draft.become(source)
                 return bool(draft.changes()) or source.lineage != draft.lineage
         except Damaged:
-            allowed(None, self._witness().serial)
+            allowed(None, witness_in(self._lock).serial)
             return True
 
     @contextlib.contextmanager
@@ -191,17 +191,11 @@ class DirectoryStore:
         with said_of(self.path, "read"):
             for _time in range(RETRIES):
                 before = identity(self._state)
-                loaded = load(self.path, self._witness().serial, whole=whole)
+                loaded = load(self.path, witness_in(self._lock).serial, whole=whole)
                 if identity(self._state) == (loaded.base.identity if loaded.base else before):
                     break
         self._loaded, self._handed_out = loaded, False
         return loaded
-
-    def _witness(self) -> Witness:
-        try:
-            return witness(self._lock.read_bytes())
-        except OSError:
-            return Witness()
 
     def _settled(self, lock: Held, who: str) -> Loaded:
         """The state under the lock: a torn end is cut, damage is mended, an earlier schema is brought forward."""

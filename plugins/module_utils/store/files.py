@@ -94,7 +94,12 @@ def identity(path: Path) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
-def replace_durably(path: Path, write: Callable[[BinaryIO], None], before: Callable[[], None] | None = None) -> None:
+def packing(file: BinaryIO) -> gzip.GzipFile:
+    """What is written to it lands packed in ``file``: the same for the same content, whenever it is written."""
+    return gzip.GzipFile(filename="", fileobj=file, mode="wb", compresslevel=6, mtime=0)
+
+
+def replace_durably(path: Path, write: Callable[[BinaryIO], object], before: Callable[[], None] | None = None) -> None:
     """Write a file beside ``path``, flush it to disk, and put it in its place (mode 0600).
 
     ``before`` is called when nothing but the last step can fail. The caller holds a lock. What a killed writer left

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import enum
-import gzip
 import os
 import shutil
 from collections.abc import Mapping
@@ -21,7 +20,7 @@ from typing import BinaryIO
 
 from ..model import Damaged, StoreError, iso, utc_now
 from .document import SCHEMA, Document, loaded
-from .files import OpenFile, Read, identity, make_directory, opened, replace_durably, said_of, sync_directory
+from .files import OpenFile, Read, identity, make_directory, opened, packing, replace_durably, said_of, sync_directory
 from .frames import framed, unframed
 from .state import Change, Record, State
 
@@ -99,14 +98,14 @@ class Journal:
 
     def segment(self, state: State) -> Segment:
         """The segment that follows ``state``, also where there is none yet."""
-        plain = self._plain(state.serial)
-        packed = plain.with_name(plain.name + ".gz")
-        path = packed if packed.exists() and not plain.exists() else plain
+        path = self._plain(state.serial)
+        if not path.exists() and self._packed(state.serial).exists():
+            path = self._packed(state.serial)
         return Segment(path, state.lineage, state.serial, state.chain)
 
     def has(self, serial: int) -> bool:
         """Whether there is a segment that follows this serial."""
-        return self._plain(serial).exists() or self._plain(serial).with_name(f"{serial:020d}{_PACKED}").exists()
+        return self._plain(serial).exists() or self._packed(serial).exists()
 
     def holding(self, serial: int) -> Segment | None:
         """The segment with the transaction after ``serial``, which need not begin there."""
@@ -128,26 +127,26 @@ class Journal:
                     found[int(name.split(".")[0])] = self.path / name
         return dict(sorted(found.items()))
 
-    def _plain(self, serial: int) -> Path:
-        return self.path / f"{serial:020d}{_PLAIN}"
-
     def retire(self, needed: int) -> None:
         """Pack the segments that end before the serial ``needed``: they are history, and not read at start any more."""
         segments = self.segments()
-        for (_after, path), follower in zip(segments.items(), list(segments)[1:], strict=False):
+        for (after, path), follower in zip(segments.items(), list(segments)[1:], strict=False):
             if follower > needed or path.name.endswith(_PACKED):
                 continue
 
             def pack(file: BinaryIO, path: Path = path) -> None:
-                with (
-                    open(path, "rb") as plain,
-                    gzip.GzipFile(filename="", fileobj=file, mode="wb", compresslevel=6, mtime=0) as packed,
-                ):
-                    shutil.copyfileobj(plain, packed)
+                with open(path, "rb") as plain, packing(file) as target:
+                    shutil.copyfileobj(plain, target)
 
-            replace_durably(path.with_name(path.name + ".gz"), pack)
+            replace_durably(self._packed(after), pack)
             sync_directory(self.path)
             path.unlink()
+
+    def _plain(self, serial: int) -> Path:
+        return self.path / f"{serial:020d}{_PLAIN}"
+
+    def _packed(self, serial: int) -> Path:
+        return self.path / f"{serial:020d}{_PACKED}"
 
 
 class Segment:
@@ -249,7 +248,7 @@ class Segment:
         begin = self._file(0, self.length) if self._file and self.length else b""
         text, chain = self._framed(record)
         plain = self.path.with_name(self.path.name.removesuffix(".gz"))
-        replace_durably(plain, lambda file: _write(file, begin + text))
+        replace_durably(plain, lambda file: file.write(begin + text))
         sync_directory(self.path.parent)
         self.length, self.chain = self.length + len(text), chain
 
@@ -284,7 +283,3 @@ class Segment:
                 f"{self.path} cannot be written ({cause.strerror}) nor put back as it was ({error.strerror})",
                 "whether the last change is there shows when the disk is well again",
             ) from cause
-
-
-def _write(file: BinaryIO, content: bytes) -> None:
-    file.write(content)

@@ -94,6 +94,14 @@ def witness(text: bytes) -> Witness:
     return Witness(int(serial), int(epoch)) if whole else Witness()
 
 
+def witness_in(path: Path) -> Witness:
+    """The same of a lock file, which need not be there or readable."""
+    try:
+        return witness(path.read_bytes())
+    except OSError:
+        return Witness()
+
+
 def is_blank(text: bytes) -> bool:
     """Whether nothing was ever acknowledged under this lock."""
     return not text[:_WITNESS].strip(b"\0")

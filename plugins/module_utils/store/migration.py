@@ -28,7 +28,7 @@ def first_schema(text: bytes, where: str, damage: Damaged) -> State:
         schema = int(meta["schema"])
         if schema > SCHEMA:
             raise newer_schema(where, schema)
-        _require(isinstance(meta["lineage"], str) and all(type(meta[word]) in (int,) for word in ("serial", "epoch")))
+        _require(isinstance(meta["lineage"], str) and _is_number(meta["serial"]) and _is_number(meta["epoch"]))
         changed = meta.get("changed") or {}
         state = State(meta["lineage"], serial=meta["serial"], schema=schema, changed=changed)
         for table, rows in raw.items():
@@ -47,6 +47,10 @@ def _put(state: State, table: str, number: int, document: Document) -> None:
         raise ValueError(f"table {table} has {key} twice")
     change = {"table": table, "id": number, "edits": [{"path": [], "to": document}]}
     state.tables.setdefault(table, state.table(table)).apply(change, state.serial)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _require(shape: bool) -> None:

@@ -16,7 +16,7 @@ from .document import SCHEMA
 from .files import identity, said_of
 from .journal import End, Journal, first_line, read_segment
 from .loading import BACKUP, BACKUPS, JOURNAL, LOCK, STATE, load
-from .lock import Witness, exclusive, is_blank, witness
+from .lock import exclusive, is_blank, witness, witness_in
 
 WAIT_S = 10.0
 
@@ -53,8 +53,9 @@ def verify(place: Path) -> Verified:
 def _check_state(place: Path, found: Verified) -> None:
     for name in (STATE, BACKUP):
         found.snapshots += identity(place / name) is not None and _is_good(place / name, found)
+    _check_witness(place / LOCK, found)
     try:
-        loaded = load(place, _witness(place, found).serial, whole=True)
+        loaded = load(place, witness_in(place / LOCK).serial, whole=True)
     except StoreError as error:
         found.problems.append(str(error))
         return
@@ -69,15 +70,10 @@ def _check_state(place: Path, found: Verified) -> None:
         _check_journal(Journal(place / JOURNAL), found)
 
 
-def _witness(place: Path, found: Verified) -> Witness:
-    try:
-        text = (place / LOCK).read_bytes()
-    except FileNotFoundError:
-        return Witness()
-    said = witness(text)
-    if not said.serial and not is_blank(text) and not text.startswith(b"{"):  # as schema 1 had it
-        found.notes.append(f"{place / LOCK} does not say any more what was acknowledged: the next change mends it")
-    return said
+def _check_witness(lock: Path, found: Verified) -> None:
+    text = lock.read_bytes() if identity(lock) else b""
+    if not witness(text).serial and not is_blank(text) and not text.startswith(b"{"):  # as schema 1 had it
+        found.notes.append(f"{lock} does not say any more what was acknowledged: the next change mends it")
 
 
 def _is_good(path: Path, found: Verified) -> bool:
