@@ -14,8 +14,9 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from ..model import counted
 from .tables import Document, state_text, table_of
-from .words import age, count, spans, took
+from .words import age, spans, took
 
 
 def job_page(job: Document, nodes: Sequence[Document], now: datetime) -> list[RenderableType]:
@@ -27,7 +28,7 @@ def job_page(job: Document, nodes: Sequence[Document], now: datetime) -> list[Re
     attempt = job["attempts"][-1] if job["attempts"] else None
     if attempt is not None:
         plan = attempt["plan"]
-        meet = f"{count(plan['world_size'], 'rank')}, meeting at {plan['master_addr']}:{plan['master_port']}"
+        meet = f"{counted(plan['world_size'], 'rank')}, meeting at {plan['master_addr']}:{plan['master_port']}"
         parts += [Text(), Text(meet), _ranks(plan, nodes)]
     if job["failure"]:
         parts += [Text(), *_failure(job["failure"])]
@@ -65,8 +66,8 @@ def _size(spec: Document) -> str:
     if spec["nodes"]:
         each = spec["gpus_per_node"] or spec["slots_per_node"]
         unit = "GPU" if spec["gpus_per_node"] else "slot"
-        return f"{count(spec['nodes'], 'node')}, " + (f"{count(each, unit)} each" if each else "whole")
-    return count(spec["gpus"], "GPU") if spec["gpus"] else count(spec["slots"], "slot")
+        return f"{counted(spec['nodes'], 'node')}, " + (f"{counted(each, unit)} each" if each else "whole")
+    return counted(spec["gpus"], "GPU") if spec["gpus"] else counted(spec["slots"], "slot")
 
 
 def _ranks(plan: Document, nodes: Sequence[Document]) -> Table:

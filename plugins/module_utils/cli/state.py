@@ -12,12 +12,12 @@ import typer
 from rich.text import Text
 
 from ..cluster import Cluster, imports, open_cluster
-from ..model import NotFound, duration, utc_now
-from ..store import KEEP, DirectoryStore, actor, back_up, backups, describe, open_store, restore, verify
+from ..model import counted, duration, utc_now
+from ..store import KEEP, DirectoryStore, actor, back_up, describe, newest_backup, open_store, restore, verify
 from .history import history_lines
 from .options import AsJson, Store
 from .output import say, show, show_json, write_json
-from .words import age, count, size
+from .words import age, size
 
 app = typer.Typer(no_args_is_help=True, help="Look after the state: back it up, check it, see what changed.")
 
@@ -42,7 +42,7 @@ def show_state(store: Store = None, as_json: AsJson = False) -> None:
         "changed": f"{age(changed['at'], utc_now())} by {changed['who']}: {changed['why']}",
         "holds": ", ".join(f"{name} {number}" for name, number in found["tables"].items() if name != "meta"),
         "snapshot": size(found["snapshot_bytes"]),
-        "journal": f"{size(found['journal_bytes'])} in {count(found['journal_segments'], 'file')}",
+        "journal": f"{size(found['journal_bytes'])} in {counted(found['journal_segments'], 'file')}",
         "backups": f"{len(found['backups'])}, the newest {found['backups'][-1]}" if found["backups"] else "none",
         "damaged": ", ".join(found["damaged"]) or "nothing",
     }
@@ -76,8 +76,8 @@ def verify_state(store: Store = None, as_json: AsJson = False) -> None:
         show_json(vars(found))
     else:
         read = (
-            f"{count(found.snapshots, 'snapshot')}, {count(found.transactions, 'transaction')} in "
-            f"{count(found.segments, 'file')}, {count(found.backups, 'backup')}"
+            f"{counted(found.snapshots, 'snapshot')}, {counted(found.transactions, 'transaction')} in "
+            f"{counted(found.segments, 'file')}, {counted(found.backups, 'backup')}"
         )
         typer.echo(f"{'sound' if not found.problems else 'NOT SOUND'} at serial {found.serial}: {read} read")
         for note in found.notes:
@@ -119,7 +119,7 @@ def restore_state(
 ) -> None:
     """Make the state what it was when a backup was taken. What is replaced is backed up first."""
     target = _store(store)
-    source = path or _newest_backup(target)
+    source = path or newest_backup(target)
     changed, serial = restore(target, source, who=actor("muster"), force=force, dry_run=check)
     if not changed:
         typer.echo(f"the state is as in {source} (serial {serial}): nothing was changed")
@@ -144,7 +144,7 @@ def compact(
         typer.echo(f"{target} holds no state yet: run sync.yml")
         return
     if archived:
-        typer.echo(f"archived {count(len(archived), 'job')}: `muster state history --job ID` still has them")
+        typer.echo(f"archived {counted(len(archived), 'job')}: `muster state history --job ID` still has them")
     typer.echo(f"{target.path / 'state.json'} is {'now' if folded else 'already'} at serial {target.read().serial}")
 
 
@@ -191,15 +191,6 @@ def export(
         return
     write_json(path, document)
     typer.echo(f"wrote {path} (serial {document['serial']})")
-
-
-def _newest_backup(store: DirectoryStore) -> Path:
-    """Of this cluster: the file with the highest serial may be another's."""
-    directory = store.path / "backups"
-    there = backups(directory, store.read().lineage)
-    if not there:
-        raise NotFound(f"there is no backup of this cluster in {directory}", "name the file")
-    return there[-1]
 
 
 def _store(location: str | None) -> DirectoryStore:

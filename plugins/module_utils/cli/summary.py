@@ -15,9 +15,8 @@ from rich.table import Table
 from rich.text import Text
 
 from ..cluster import View
-from ..model import ENDED
+from ..model import ENDED, counted
 from .tables import STATE_STYLES, STATUS_STYLES, Document, free_text, jobs_table, nodes_table, state_text, status_text
-from .words import count
 
 TROUBLED = ("unreachable", "unhealthy", "drained", "draining", "unknown")
 
@@ -58,7 +57,7 @@ def summary(view: View, store: str, now: datetime) -> list[RenderableType]:
         parts += [Text(), jobs_table(active, now)]
     troubled = [node for node in view.nodes if node["status"] in TROUBLED]
     if troubled:
-        parts += [Text(), Text(f"{count(len(troubled), 'node')} out of service", "yellow")]
+        parts += [Text(), Text(f"{counted(len(troubled), 'node')} out of service", "yellow")]
         parts += nodes_table(troubled, view.jobs, now)
     return parts
 

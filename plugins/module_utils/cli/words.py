@@ -54,11 +54,6 @@ def size(length: int) -> str:
     return f"{length / 1e9:.1f} GB"
 
 
-def count(number: int, thing: str) -> str:
-    """``1 node``, ``2 nodes``."""
-    return f"{number} {thing}{'' if number == 1 else 's'}"
-
-
 def spans(numbers: Iterable[int]) -> str:
     """Whole numbers with runs drawn together: ``0-3, 6``."""
     return ", ".join(f"{first}-{last}" if last > first else str(first) for first, last in _runs(numbers))

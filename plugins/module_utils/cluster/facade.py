@@ -203,12 +203,15 @@ class Cluster:
         ``since``: ISO 8601, or how long ago (``1h``).
         """
         begin = iso(moment(since, self._clock())) if since else ""
-        ids = None if job is None else ids_of(job, self.store.history(""))
+        if node is None and job is None:
+            return self.store.history(begin)
+        records = list(self.store.history(""))
+        ids = None if job is None else ids_of(job, records)
         if job is not None and not ids:
             raise jobs.unknown_job(job, self.store.read().all("jobs"))
-        if node is not None and not has_node(node, self.store.history("")):
+        if node is not None and not has_node(node, records):
             raise nodes.unknown_node(node, self.nodes())
-        return touching(self.store.history(begin), node=node, jobs=ids)
+        return touching((record for record in records if record["at"] >= begin), node=node, jobs=ids)
 
     def _give_back(self, draft: Draft, job: Job, cleared: Collection[str], doubtful: Mapping[str, str]) -> list[Lease]:
         return jobs.release(draft, job, cleared=cleared, doubtful=doubtful, who=self.actor, now=self._clock())

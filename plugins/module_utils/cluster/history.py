@@ -29,7 +29,7 @@ def has_node(node: str, records: Iterable[Record]) -> bool:
 def touching(records: Iterable[Record], *, node: str | None, jobs: Collection[str] | None) -> Iterator[Record]:
     """Those of ``records`` that changed this node, or one of these jobs, or a lease of theirs.
 
-    Of each, only the changes that did. With neither, all.
+    Of each, only the changes that did.
     """
     for record in records:
         changes = [
@@ -37,7 +37,7 @@ def touching(records: Iterable[Record], *, node: str | None, jobs: Collection[st
             for change in record["changes"]
             if (node is None or _is_of_node(change, node)) and (jobs is None or _is_of_job(change, jobs))
         ]
-        if changes or (node is None and jobs is None):
+        if changes:
             yield {**record, "changes": changes}
 
 

@@ -56,13 +56,23 @@ class Outcome:
 
 def find(tables: Tables, reference: str) -> Job:
     """The job with this id, or the latest of this name."""
+    return _job(find_row(tables, reference))
+
+
+def find_row(tables: Tables, reference: str) -> dict[str, Any]:
+    """The same as the state has it; :class:`NotFound` if there is none."""
     row = tables.get("jobs", reference)
     if row is not None:
-        return _job(row)
-    named = [_job(row) for row in tables.search("jobs", where("name") == reference)]
+        return row
+    named = tables.search("jobs", where("name") == reference)
     if not named:
         raise unknown_job(reference, tables.all("jobs"))
-    return max(named, key=_age)
+    return max(named, key=age)
+
+
+def age(row: Mapping[str, Any]) -> tuple[str, str]:
+    """By which jobs are sorted, the oldest first."""
+    return row["created_at"], row["id"]
 
 
 def unknown_job(reference: str, known: Iterable[Mapping[str, Any]]) -> NotFound:
@@ -217,10 +227,6 @@ def is_active(job: Job) -> bool:
 
 def _job(row: Mapping[str, Any]) -> Job:
     return restored(Job, row, f"job {row['id']}")
-
-
-def _age(job: Job) -> tuple[str, str]:
-    return job.created_at, job.id
 
 
 def _title(tables: Tables, identity: str) -> str:

@@ -10,12 +10,10 @@ from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any
 
-from tinydb import where
-
 from ..model import Lease, Node, natural, restored
 from ..scheduling import Capacity, capacities, rank_order
 from ..store import Tables
-from .jobs import unknown_job
+from .jobs import age, find_row
 from .nodes import load_leases, load_nodes
 
 Document = dict[str, Any]
@@ -40,7 +38,7 @@ class View:
     @cached_property
     def jobs(self) -> list[Document]:
         """All jobs, oldest first."""
-        return [self._job(row) for row in sorted(self._tables.all("jobs"), key=_age)]
+        return [self._job(row) for row in sorted(self._tables.all("jobs"), key=age)]
 
     @cached_property
     def leases(self) -> list[Document]:
@@ -58,13 +56,7 @@ class View:
 
     def job(self, reference: str) -> Document:
         """The job with this id, or the latest of this name; :class:`NotFound` if there is none."""
-        row = self._tables.get("jobs", reference)
-        if row is None:
-            named = self._tables.search("jobs", where("name") == reference)
-            if not named:
-                raise unknown_job(reference, self._tables.all("jobs"))
-            row = max(named, key=_age)
-        return self._job(row)
+        return self._job(find_row(self._tables, reference))
 
     @cached_property
     def _leases(self) -> list[Lease]:
@@ -105,7 +97,3 @@ def _node(capacity: Capacity, last_seen: Mapping[str, str]) -> Document:
         "free": capacity.free,
         "jobs": list(capacity.holders),
     }
-
-
-def _age(job: Document) -> tuple[str, str]:
-    return job["created_at"], job["id"]

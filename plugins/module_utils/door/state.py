@@ -6,10 +6,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from ..model import InvalidInput, MusterError, duration
-from ..store import KEEP, DirectoryStore, back_up, restore, verify
+from ..store import DirectoryStore, back_up, open_store, restore, verify
 from .call import Call, Result
 
 
@@ -27,7 +26,7 @@ def _back_up(call: Call) -> Result:
     made = back_up(
         _store(call),
         to=Path(params["path"]).expanduser() if params["path"] else None,
-        keep=KEEP if params["keep"] is None else params["keep"],
+        keep=params["keep"],
         packed=params["gzip"],
         dry_run=call.check_mode,
     )
@@ -56,7 +55,8 @@ def _verify(call: Call) -> Result:
     found = verify(store.path)
     if found.problems:
         raise Unsound("; ".join(found.problems), "docs/state.md says what to do")
-    return {"serial": found.serial, "checked": _checked(found)}
+    counts = {"snapshots": found.snapshots, "segments": found.segments, "transactions": found.transactions}
+    return {"serial": found.serial, "checked": {**counts, "backups": found.backups}}
 
 
 def _compact(call: Call) -> Result:
@@ -67,12 +67,8 @@ def _compact(call: Call) -> Result:
     return {"changed": bool(archived or folded), "archived": archived, "serial": store.read().serial}
 
 
-def _checked(found: Any) -> dict[str, int]:
-    return {word: getattr(found, word) for word in ("snapshots", "segments", "transactions", "backups")}
-
-
 def _store(call: Call) -> DirectoryStore:
-    return call.cluster().store  # type: ignore[return-value]  # the only kind there is so far
+    return open_store(call.params["store"], tell=call.warn)
 
 
 _VERBS = {"backed_up": _back_up, "restored": _restore, "verified": _verify, "compacted": _compact}

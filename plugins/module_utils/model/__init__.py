@@ -21,7 +21,7 @@ from .identity import new_job_id
 from .job import ENDED, Attempt, Constraints, Job, JobSpec, State, checked_transition
 from .lease import Lease, lease_id, lease_parts
 from .masking import SECRET
-from .names import natural, nearest
+from .names import counted, natural, nearest
 from .node import Admin, Gpu, Health, Node, NodeFacts, Reachability, Status, status
 from .times import before, duration, iso, moment, parse, utc_now
 from .validation import restored, validated
@@ -54,6 +54,7 @@ __all__ = [
     "StoreError",
     "before",
     "checked_transition",
+    "counted",
     "duration",
     "iso",
     "lease_id",

@@ -36,6 +36,11 @@ def label_text(key: str, value: object) -> str:
     return "" if value is None else str(value)
 
 
+def counted(number: int, thing: str) -> str:
+    """``1 node``, ``2 nodes``."""
+    return f"{number} {thing}{'' if number == 1 else 's'}"
+
+
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """The known word most like ``word``, if any is like it."""
     found = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)

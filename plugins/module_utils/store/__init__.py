@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from .actor import actor
-from .backups import KEEP, BackedUp, back_up, backups, read_backup, restore
+from .backups import KEEP, BackedUp, back_up, backups, newest_backup, read_backup, restore
 from .database import Database
 from .describe import describe
 from .directory import DirectoryStore
@@ -35,6 +35,7 @@ __all__ = [
     "backups",
     "default_location",
     "describe",
+    "newest_backup",
     "open_store",
     "read_backup",
     "restore",

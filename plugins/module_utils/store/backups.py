@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from ..model import Damaged, InvalidInput, NotFound, StoreError
+from ..model import Damaged, InvalidInput, NotFound, StoreError, counted
 from .directory import LOCK_TIMEOUT_S, DirectoryStore
 from .document import SCHEMA
 from .files import make_directory, packing, replace_durably, said_of, sync_directory
@@ -80,6 +80,15 @@ def backups(directory: Path, lineage: str = "") -> list[Path]:
         return sorted(path for path in directory.glob(BACKUP_NAMES) if f"-{lineage[:_SHORT]}" in path.name)
 
 
+def newest_backup(store: DirectoryStore) -> Path:
+    """The newest in the store's own directory: of this cluster, as the highest serial may be another's."""
+    directory = store.path / BACKUPS
+    there = backups(directory, store.read().lineage)
+    if not there:
+        raise NotFound(f"there is no backup of this cluster in {directory}", "name the file")
+    return there[-1]
+
+
 def restore(
     store: DirectoryStore, path: Path, *, who: str, origin: str = "", force: bool = False, dry_run: bool = False
 ) -> tuple[bool, int]:
@@ -100,7 +109,7 @@ def restore(
         if undone > 0 and not force:
             raise InvalidInput(
                 f"{path} is at serial {source.serial}, and {store} has reached serial {reached}: "
-                f"{undone} transaction{'s' if undone > 1 else ''} would be undone",
+                f"{counted(undone, 'transaction')} would be undone",
                 "see what they did with `muster state history`, and use force if that is what you want",
             )
 

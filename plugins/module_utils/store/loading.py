@@ -14,7 +14,7 @@ import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..model import Damaged, StoreError
+from ..model import Damaged, StoreError, counted
 from .document import SCHEMA
 from .files import OpenFile, Read, identity, opened, said_of
 from .journal import End, Journal, Segment
@@ -173,17 +173,13 @@ def _judge(loaded: Loaded, journal: Journal, acknowledged: int) -> None:
     if loaded.lost:
         at = state.changed.get("at", "its beginning")
         what = f"serial {state.serial + 1} to {loaded.lost_to}" if loaded.lost > 1 else f"serial {loaded.lost_to}"
-        loss = f"what was changed after {at} is lost, {_transactions(loaded.lost)} at most ({what})"
+        loss = f"what was changed after {at} is lost, {counted(loaded.lost, 'transaction')} at most ({what})"
         loaded.troubles.append(f"{segment.path} is damaged: {loss}")
         if identity(segment.path):
             loaded.damaged.append(segment.path)
         loaded.damaged += [
             path for after, path in journal.segments().items() if after > segment.after and after > state.serial
         ]
-
-
-def _transactions(number: int) -> str:
-    return f"{number} transaction{'' if number == 1 else 's'}"
 
 
 def _nothing_left(place: Path, troubles: list[str]) -> StoreError:
