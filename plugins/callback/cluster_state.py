@@ -79,8 +79,8 @@ try:
     from ..module_utils.cluster import open_cluster
     from ..module_utils.model import MusterError
     from ..module_utils.remote import preload
-    from ..module_utils.store import actor
     from ..plugin_utils import documents, fleet_action, state_action, state_reader
+    from ..plugin_utils.origin import origin_of, user_of
     from ..plugin_utils.run_record import RunRecord
     from ..plugin_utils.run_summary import summary
 
@@ -140,15 +140,17 @@ class CallbackModule(CallbackBase):
             if self._record is not None:
                 self._record.write_contacts()
             self._record = None
-            self.set_options(var_options=_variables(play))
+            variables = _variables(play)
+            self.set_options(var_options=_store_variable(play, variables))
             location = self.get_option("store")
             location = None if location is None else str(location)
             if location not in self._records:
                 dry_run = bool(context.CLIARGS.get("check"))
                 self._records[location] = RunRecord(
-                    open_cluster(location, actor=actor("ansible"), dry_run=dry_run, tell=self._display.warning)
+                    open_cluster(location, actor=user_of(variables), dry_run=dry_run, tell=self._display.warning)
                 )
             self._record = self._records[location]
+            self._record.cluster.origin = origin_of(play.get_name(), variables)
 
     def v2_runner_on_ok(self, result: CallbackTaskResult) -> None:
         self._saw(result, failed=False)
@@ -223,14 +225,16 @@ class CallbackModule(CallbackBase):
                 os.kill(os.getpid(), number)
 
 
-def _variables(play: Play) -> dict[str, str]:
-    """The variable that may name the store, as the play's first host has it.
-
-    Ansible itself gives callbacks no variables (2.19), or extra variables only (2.21).
-    """
+def _variables(play: Play) -> dict[str, Any]:
+    """The variables of the play's first host. Ansible gives callbacks none (2.19), or extra variables only (2.21)."""
     manager = play.get_variable_manager()
     hosts = manager._inventory.get_hosts(play.hosts)
-    variables = manager.get_vars(play=play, host=hosts[0] if hosts else None)
+    variables: dict[str, Any] = manager.get_vars(play=play, host=hosts[0] if hosts else None)
+    return variables
+
+
+def _store_variable(play: Play, variables: dict[str, Any]) -> dict[str, str]:
+    """The variable that may name the store, templated."""
     if "muster_store" not in variables:
         return {}
     templar = Templar(loader=play.get_loader(), variables=variables)

@@ -12,7 +12,7 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 from ..module_utils.door.call import Call, plain
-from ..module_utils.store import actor
+from .origin import origin_of, user_of
 from .store_option import store_option
 
 _display = Display()
@@ -28,12 +28,6 @@ def task_call(action: ActionBase, interface: Mapping[str, Any], task_vars: Mappi
         diff=action._task.diff,
         warn=_display.warning,
         say=_display.display,
-        actor=actor("ansible", str(task_vars.get("awx_user_name") or "")),
-        origin=_origin(task_vars),
+        actor=user_of(task_vars),
+        origin=origin_of(task_vars.get("ansible_play_name"), task_vars),
     )
-
-
-def _origin(task_vars: Mapping[str, Any]) -> str:
-    """The play, and the job of AWX, which names itself and its user in extra variables."""
-    play, job = task_vars.get("ansible_play_name"), task_vars.get("awx_job_id")
-    return ", ".join([*([f"play {play}"] if play else []), *([f"AWX job {job}"] if job else [])])

@@ -67,6 +67,15 @@ def test_contacts_are_noted_once_for_nodes_that_were_contacted(desk: Desk) -> No
     assert desk.cluster().view().serial == 2  # the nodes, and all contacts together
 
 
+def test_history_says_which_play_and_which_job_of_awx_noted_the_contact(desk: Desk) -> None:
+    desk.add_nodes("away")
+    play = desk.playbook("play.yml", {**PING, "hosts": "away", "name": "Look round"})
+    desk.run("ansible-playbook", play, "-e", "awx_user_name=ann awx_job_id=42")
+    *_made, noted = desk.cluster().history()
+    assert (noted["why"], noted["origin"]) == ("contact", "play Look round, AWX job 42")
+    assert noted["who"].startswith("ansible:ann@")
+
+
 def test_a_node_that_comes_back_is_no_longer_unreachable(desk: Desk) -> None:
     desk.add_nodes("n1")
     desk.cluster().contacted([], {"n1": "no route"})
