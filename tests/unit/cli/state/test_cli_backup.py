@@ -1,0 +1,170 @@
+# Copyright (c) 2026 The Muster authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`muster state backup` and `restore`."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from muster.cluster import Cluster
+from muster.store import DirectoryStore, back_up, backups, read_backup
+
+from tests.unit.cli.conftest import Muster
+
+
+class TestBackup:
+    def test_it_says_where_it_is_and_when_there_was_nothing_to_do(
+        self, muster: Muster, cluster: Cluster, location: Path
+    ) -> None:
+        done = muster("state", "backup")
+        (path,) = backups(location / "backups")
+        assert (done.returncode, done.stdout) == (0, f"wrote {path} (serial 5)\n")
+        assert muster("state", "backup").stdout == f"{path} is of serial 5, and nothing has changed since\n"
+
+    def test_where_it_goes_how_it_is_packed_and_how_many_stay(
+        self, muster: Muster, cluster: Cluster, tmp_path: Path
+    ) -> None:
+        place = tmp_path / "far away"
+        made = []
+        for number in range(3):
+            cluster.drain(["login"], reason=f"fan {number}")
+            done = muster("state", "backup", "--to", str(place), "--keep", "2", "--gzip")
+            made.append(done.stdout.splitlines())
+        assert [len(lines) for lines in made] == [1, 1, 2]
+        assert made[2][1] == made[0][0].replace("wrote", "removed").replace(" (serial 6)", "")
+        left = backups(place)
+        assert [path.suffix for path in left] == [".gz", ".gz"]
+        assert gzip.decompress(left[1].read_bytes()).startswith(b"{")
+        assert read_backup(left[1]).serial == 8
+
+    def test_check_says_what_it_would_do(
+        self, muster: Muster, cluster: Cluster, location: Path, content: Callable[[], dict[str, bytes]]
+    ) -> None:
+        old = back_up(DirectoryStore(location)).path
+        cluster.drain(["login"], reason="fan broken")
+        before = content()
+        lines = muster("state", "backup", "--check", "--keep", "1").stdout.splitlines()
+        assert lines[0].startswith(f"would write {location}/backups/state-00000000000000000006-")
+        assert lines[1:] == [f"would remove {old}"]
+        assert content() == before
+
+    def test_a_program_gets_the_path(self, muster: Muster, cluster: Cluster, location: Path) -> None:
+        first = json.loads(muster("state", "backup", "--json").stdout)
+        (path,) = backups(location / "backups")
+        assert first == {"path": str(path), "serial": 5, "written": True, "removed": []}
+        assert json.loads(muster("state", "backup", "--json").stdout) == first | {"written": False}
+
+    @pytest.mark.parametrize("keep", ["0", "-3"])
+    def test_at_least_one_stays(self, muster: Muster, cluster: Cluster, keep: str) -> None:
+        done = muster("state", "backup", "--keep", keep)
+        assert (done.returncode, done.stderr) == (1, f"muster: keep is {keep}, and at least one backup must stay\n")
+
+
+class TestRestore:
+    @pytest.fixture
+    def backup(self, cluster: Cluster, location: Path) -> Path:
+        """What the state was before a node was drained."""
+        path = back_up(DirectoryStore(location)).path
+        cluster.drain(["login"], reason="mistake")
+        return path
+
+    def test_an_older_state_is_refused_and_then_forced(
+        self,
+        muster: Muster,
+        cluster: Cluster,
+        backup: Path,
+        location: Path,
+        content: Callable[[], dict[str, bytes]],
+    ) -> None:
+        before = content()
+        done = muster("state", "restore", str(backup))
+        assert (done.returncode, done.stdout) == (1, "")
+        assert f"{backup} is at serial 5, and {location} has reached serial 6" in done.stderr
+        assert done.stderr.count("\n") == 1
+        assert content() == before
+        done = muster("state", "restore", str(backup), "--force", "--check")
+        assert (done.returncode, done.stdout.splitlines()[0]) == (0, f"would restore {backup} (serial 5)")
+        assert content() == before
+        done = muster("state", "restore", str(backup), "--force")
+        assert (done.returncode, done.stdout.splitlines()[0]) == (0, f"restored {backup} (serial 5)")
+        assert "sync.yml" in done.stdout
+        assert "release.yml" in done.stdout
+        assert cluster.nodes()["login"].admin.state == "enabled"
+        heads = [
+            line for line in muster("state", "history", "--node", "login").stdout.splitlines() if "  muster:" in line
+        ]
+        assert [f"restore {backup.name}, serial 5" in line for line in heads] == [True]
+        again = muster("state", "restore", str(backup), "--force")
+        assert again.stdout == f"the state is as in {backup} (serial 5): nothing was changed\n"
+
+    def test_without_a_name_it_is_the_newest(
+        self, muster: Muster, cluster: Cluster, backup: Path, location: Path
+    ) -> None:
+        newest = back_up(DirectoryStore(location)).path
+        done = muster("state", "restore")
+        assert done.stdout == f"the state is as in {newest} (serial 6): nothing was changed\n"
+
+    def test_that_is_the_newest_of_this_cluster(
+        self, muster: Muster, cluster: Cluster, backup: Path, location: Path, tmp_path: Path
+    ) -> None:
+        other = DirectoryStore(tmp_path / "other")
+        for number in range(9):
+            with other.transaction(who="bob", why="test") as draft:
+                draft.put("nodes", {"name": f"o{number}"})
+        back_up(other, to=location / "backups")
+        done = muster("state", "restore", "--force")
+        assert done.stdout.startswith(f"restored {backup} "), done.stdout
+
+    def test_the_state_of_another_cluster_is_refused(
+        self, muster: Muster, cluster: Cluster, tmp_path: Path, content: Callable[[], dict[str, bytes]]
+    ) -> None:
+        other = DirectoryStore(tmp_path / "other")
+        for number in range(9):
+            with other.transaction(who="bob", why="test") as draft:
+                draft.put("nodes", {"name": f"o{number}"})
+        foreign, before = back_up(other).path, content()
+        done = muster("state", "restore", str(foreign))
+        assert done.returncode == 1
+        assert f"muster: {foreign} is the state of another cluster: its lineage is " in done.stderr
+        assert content() == before
+
+    def test_a_damaged_or_missing_backup_is_one_sentence(
+        self,
+        muster: Muster,
+        backup: Path,
+        tmp_path: Path,
+        content: Callable[[], dict[str, bytes]],
+    ) -> None:
+        backup.write_bytes(backup.read_bytes()[:-3])
+        before = content()
+        for path, sentence in ((backup, "is damaged: "), (tmp_path / "nowhere", "cannot be read: No such file")):
+            done = muster("state", "restore", str(path), "--force")
+            assert (done.returncode, done.stdout) == (1, "")
+            assert done.stderr.startswith(f"muster: {path} {sentence}")
+            assert done.stderr.count("\n") == 1
+        assert content() == before
+
+    def test_a_destroyed_store_comes_back(self, muster: Muster, backup: Path, location: Path) -> None:
+        for path in [*location.glob("state.json*"), *location.glob("journal/*")]:
+            path.write_bytes(b"garbage")
+        assert muster("nodes").returncode == 1
+        done = muster("state", "restore", str(backup), "--force")
+        assert done.returncode == 0, done.stderr
+        assert f"the damaged files are kept in {location}/damaged/" in done.stderr
+        assert "login  idle" in muster("nodes").stdout
+        assert muster("state", "verify").returncode == 0
+
+
+def test_a_refusal_by_a_real_process_is_no_traceback_either(
+    muster_process: Muster, cluster: Cluster, location: Path
+) -> None:
+    done: Any = muster_process("state", "restore", str(location / "nowhere"))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"muster: {location}/nowhere cannot be read")
+    assert "Traceback" not in done.stderr
