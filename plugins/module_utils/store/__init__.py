@@ -10,7 +10,8 @@ from .backups import KEEP, BackedUp, back_up, backups, newest_backup, read_backu
 from .database import Database
 from .describe import describe
 from .directory import DirectoryStore
-from .document import KEYS, SCHEMA
+from .document import KEYS, SCHEMA, own
+from .edits import difference
 from .history import transactions
 from .location import Store, default_location, open_store
 from .state import Change, Record
@@ -35,8 +36,10 @@ __all__ = [
     "backups",
     "default_location",
     "describe",
+    "difference",
     "newest_backup",
     "open_store",
+    "own",
     "read_backup",
     "restore",
     "transactions",

@@ -141,6 +141,13 @@ def test_a_secret_that_was_written_into_an_export_does_not_come_in(cluster: Clus
     assert everything(other)["jobs"][1]["spec"]["env"] == {"HF_TOKEN": SECRET, "LANG": "C"}
 
 
+def test_a_value_that_the_job_marks_as_a_secret_does_not_come_in_either(cluster: Cluster, other: Cluster) -> None:
+    export = export_of(cluster)
+    export["tables"]["jobs"]["1"]["spec"] |= {"env": {"DOOR": "sesame"}, "secrets": ["DOOR"]}
+    other.import_state("muster", json.dumps(export))
+    assert everything(other)["jobs"][1]["spec"]["env"] == {"DOOR": SECRET}
+
+
 def test_a_document_gets_the_defaults_of_what_it_does_not_say(other: Cluster) -> None:
     node = {"name": "n1", "address": "10.0.0.1", "rack": "of a later version"}
     export = {"schema": SCHEMA, "lineage": "x", "serial": 1, "tables": {"nodes": {"1": node}}}

@@ -10,9 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from ...model import InvalidInput
-from ...store import KEYS, Draft
-from ...store.document import own
-from ...store.edits import difference
+from ...store import KEYS, Draft, difference, own
 from .consistency import refuse_contradictions
 from .found import IDENTITY, KEPT, Document, Imported, Item, listed
 

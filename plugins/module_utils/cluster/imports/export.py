@@ -15,7 +15,6 @@ from typing import Any
 from pydantic import BaseModel
 
 from ...model import Job, Lease, Node, lease_id, parse, validated
-from ...model.masking import masked
 from ...store import KEYS, SCHEMA, Tables
 from .found import Imported, Item
 from .origin import Origin
@@ -72,8 +71,8 @@ def _sound(table: str, document: dict[str, Any], place: str, origin: Origin) -> 
     if isinstance(model, Lease) and model.id != lease_id(model.job, model.attempt, model.node):
         raise origin.fault(f"{place}.id", f"must be {lease_id(model.job, model.attempt, model.node)}")
     whole = model.model_dump(mode="json") | document
-    if isinstance(model, Job) and model.spec.env:
-        whole["spec"] = {**whole["spec"], "env": masked(model.spec.env)}
+    if isinstance(model, Job):
+        whole["spec"] = {**whole["spec"], "env": model.spec.without_secrets().env}
     return whole
 
 
