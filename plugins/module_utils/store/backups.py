@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +26,8 @@ KEEP = 10
 """How many backups stay unless the caller says otherwise."""
 _SHORT = 8
 """How much of its lineage the name of a backup shows."""
+_NAME = re.compile(r"state-([0-9]{20})-([^-]+)-[0-9]{8}T[0-9]{6}Z\.json(\.gz)?")
+"""What :func:`back_up` calls a backup: its serial and lineage. Other files beside them are not ours to rotate."""
 _LOCK = "backups.lock"
 
 
@@ -77,16 +81,31 @@ def back_up(
 def backups(directory: Path, lineage: str = "") -> list[Path]:
     """The backups in a directory, the newest last; with ``lineage``, those of this cluster."""
     with said_of(directory, "read"):
-        return sorted(path for path in directory.glob(BACKUP_NAMES) if f"-{lineage[:_SHORT]}" in path.name)
+        named = {path: _NAME.fullmatch(path.name) for path in directory.glob(BACKUP_NAMES)}
+        return sorted(path for path, name in named.items() if name and name[2].startswith(lineage[:_SHORT]))
 
 
 def newest_backup(store: DirectoryStore) -> Path:
     """The newest in the store's own directory: of this cluster, as the highest serial may be another's."""
     directory = store.path / BACKUPS
-    there = backups(directory, store.read().lineage)
+    there = backups(directory, _lineage_of(store, directory))
     if not there:
         raise NotFound(f"there is no backup of this cluster in {directory}", "name the file")
     return there[-1]
+
+
+def _lineage_of(store: DirectoryStore, directory: Path) -> str:
+    """That of the state; where nothing of it is left, that of the backups, if they are all of one cluster."""
+    with contextlib.suppress(Damaged):
+        tables = store.read()
+        if tables.serial:
+            return tables.lineage
+    found = {path.name.split("-")[2] for path in backups(directory)}
+    if len(found) > 1:
+        raise NotFound(
+            f"{directory} has backups of {len(found)} clusters, and no state says which is meant", "name one"
+        )
+    return found.pop() if found else ""
 
 
 def restore(
@@ -122,7 +141,7 @@ def restore(
 
 def read_backup(path: Path) -> Tables:
     """The state in a backup, or in any snapshot; every byte of it is checked."""
-    with said_of(path, "read"):
+    with said_of(path, "read", "nothing was changed; give the path of a backup"):
         try:
             return Tables(upgrade(read_snapshot(path.resolve())[1]))
         except Damaged as damage:

@@ -170,7 +170,7 @@ class DirectoryStore:
             # Another process may be in the middle of something: nobody is while we hold the lock.
             with contextlib.suppress(StoreError), exclusive(self._lock, timeout_s=CONFIRM_S):
                 loaded = self._load()
-        self._tell(*loaded.troubles)
+        self._report(loaded)
         return loaded
 
     def _up_to_date(self) -> Loaded | None:
@@ -208,7 +208,7 @@ class DirectoryStore:
             or loaded.segment.gone()
         ):
             loaded = self._load(whole=True)
-        self._tell(*loaded.troubles)
+        self._report(loaded)
         if loaded.end is End.TORN and not loaded.lost:
             loaded.segment.cut()
             loaded.end = End.WHOLE
@@ -307,11 +307,16 @@ class DirectoryStore:
         self._handed_out = True
         return loaded.state
 
-    def _tell(self, *news: str) -> None:
-        for notice in news:
-            if notice not in self._told:
-                self._told.add(notice)
-                self._tell_person(notice)
+    def _report(self, loaded: Loaded) -> None:
+        """Say what was found to be damaged, and what comes of it."""
+        for trouble in loaded.troubles:
+            self._tell(trouble if loaded.lost else f"{trouble}; nothing is lost by it, and the next change mends it")
+
+    def _tell(self, notice: str) -> None:
+        """Say it once."""
+        if notice not in self._told:
+            self._told.add(notice)
+            self._tell_person(notice)
 
 
 def _restoring(lock: Held, draft: Draft, source: Tables, said: Mapping[str, str]) -> Record:

@@ -16,6 +16,8 @@ from typing import BinaryIO, Protocol
 
 from ..model import Damaged, StoreError
 
+IN_THE_STORE = "nothing was changed; the store is set by the option store or MUSTER_STORE"
+
 
 class Read(Protocol):
     """Gives ``length`` bytes from ``offset`` on, or fewer at the end of the file."""
@@ -159,9 +161,10 @@ def make_directory(path: Path) -> None:
 class said_of:
     """What the operating system refuses, as a :class:`StoreError` that names ``path``."""
 
-    def __init__(self, path: Path, verb: str) -> None:
+    def __init__(self, path: Path, verb: str, hint: str = IN_THE_STORE) -> None:
         self._path = path
         self._verb = verb
+        self._hint = hint
 
     def __enter__(self) -> None:
         pass
@@ -170,7 +173,7 @@ class said_of:
         if isinstance(error, OSError):
             raise StoreError(
                 f"{self._path} cannot be {self._verb}: {error.strerror or error}{_owner(self._path, error)}",
-                "nothing was changed; the store is set by the option store or MUSTER_STORE",
+                self._hint,
             ) from error
 
 

@@ -186,6 +186,6 @@ def _nothing_left(place: Path, troubles: list[str]) -> StoreError:
     why = "; ".join(dict.fromkeys(troubles)) or "the files are gone"
     return Damaged(
         f"{place} holds no state that can be used: {why}",
-        "nothing was changed; bring back a backup (muster state restore FILE --force), or move the directory away and "
+        "nothing was changed; bring back a backup with `muster state restore --force`, or move the directory away and "
         "run sync.yml, which reads the nodes of the inventory anew",
     )

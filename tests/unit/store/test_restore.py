@@ -255,7 +255,7 @@ class TestDestroyed:
         for attempt in (filled.read, lambda: put(filled, {"name": "n4"}), lambda: back_up(filled)):
             with pytest.raises(Damaged, match="holds no state that can be used") as error:
                 attempt()
-            assert "muster state restore FILE" in error.value.hint
+            assert "muster state restore --force" in error.value.hint
             assert "sync.yml" in error.value.hint
         assert content(filled.path) == before
 

@@ -151,14 +151,42 @@ class TestRestore:
         assert content() == before
 
     def test_a_destroyed_store_comes_back(self, muster: Muster, backup: Path, location: Path) -> None:
-        for path in [*location.glob("state.json*"), *location.glob("journal/*")]:
-            path.write_bytes(b"garbage")
+        destroy(location)
         assert muster("nodes").returncode == 1
         done = muster("state", "restore", str(backup), "--force")
         assert done.returncode == 0, done.stderr
         assert f"the damaged files are kept in {location}/damaged/" in done.stderr
         assert "login  idle" in muster("nodes").stdout
         assert muster("state", "verify").returncode == 0
+
+    def test_of_a_destroyed_store_the_newest_backup_is_found_without_a_name(
+        self, muster: Muster, cluster: Cluster, backup: Path, location: Path
+    ) -> None:
+        newest = back_up(DirectoryStore(location)).path
+        (location / "backups" / "state-of-affairs.json").write_text("a file of somebody else's")
+        destroy(location)
+        done = muster("state", "restore", "--force")
+        assert done.stdout.startswith(f"restored {newest} "), done.stderr
+
+    def test_of_a_destroyed_store_with_backups_of_two_clusters_one_must_be_named(
+        self, muster: Muster, backup: Path, location: Path, tmp_path: Path
+    ) -> None:
+        other = DirectoryStore(tmp_path / "other")
+        with other.transaction(who="bob", why="test") as draft:
+            draft.put("nodes", {"name": "o1"})
+        back_up(other, to=location / "backups")
+        destroy(location)
+        done = muster("state", "restore", "--force")
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr == (
+            f"muster: {location}/backups has backups of 2 clusters, and no state says which is meant (name one)\n"
+        )
+
+
+def destroy(location: Path) -> None:
+    """Leave of the state nothing that can be used."""
+    for path in [*location.glob("state.json*"), *location.glob("journal/*")]:
+        path.write_bytes(b"garbage")
 
 
 def test_a_refusal_by_a_real_process_is_no_traceback_either(

@@ -116,7 +116,7 @@ class TestManners:
         done = muster("state", *words)
         assert (done.returncode, done.stdout) == (1, "")
         assert done.stderr.startswith(f"muster: {location} holds no state that can be used: ")
-        assert "muster state restore FILE" in done.stderr
+        assert "muster state restore --force" in done.stderr
         assert done.stderr.count("\n") == 1
         assert content() == before
 

@@ -303,5 +303,5 @@ def test_ruins_are_said_and_left_alone(
     result = run_module("state", state=state)
     assert (result["failed"], result["changed"], result["error"]["code"]) == (True, False, "damaged")
     assert f"{location} holds no state that can be used" in result["msg"]
-    assert "muster state restore FILE" in result["error"]["hint"]
+    assert "muster state restore --force" in result["error"]["hint"]
     assert content() == before
