@@ -21,7 +21,7 @@ from typing import BinaryIO
 from ..model import Damaged, StoreError, iso, utc_now
 from .document import SCHEMA, Document, loaded
 from .files import OpenFile, Read, identity, make_directory, opened, packing, replace_durably, said_of, sync_directory
-from .frames import framed, unframed
+from .frames import all_whole, framed, unframed
 from .state import Change, Record, State
 
 _PLAIN, _PACKED = ".jsonl", ".jsonl.gz"
@@ -178,10 +178,13 @@ class Segment:
         if size < self.length:
             return End.DAMAGED
         begin = self.length
-        lines, end = read_lines(self._file(begin, size - begin), self.chain)
+        text = self._file(begin, size - begin)
+        if begin == 0 and self._postponed(state, text):
+            return End.WHOLE
+        lines, end = read_lines(text, self.chain)
         for line in lines:
             if self.length == 0:
-                if any(line.document.get(word) != value for word, value in self._header.items()):
+                if not self._begins_with(line.document):
                     return End.DAMAGED
             elif line.document["serial"] == state.serial and line.chain != state.chain:
                 return End.DAMAGED  # the transaction of this number is another one
@@ -255,6 +258,28 @@ class Segment:
     def rest(self) -> bytes:
         """What follows the whole lines."""
         return self._file(self.length, self._file.size - self.length) if self._file else b""
+
+    def _begins_with(self, document: Document) -> bool:
+        return all(document.get(word) == value for word, value in self._header.items())
+
+    def _postponed(self, state: State, text: bytes) -> bool:
+        """Give ``state`` all transactions of ``text`` unparsed, if they are whole and one follows the other: as ever,
+        but for a restore or a loss between them."""
+        found = all_whole(text, self.chain)
+        if found is None or found[0] < 2 or state.serial != self.after:
+            return False
+        count, chain = found
+        begin, end = text.find(b"\n") + 1, text.rfind(b"\n", 0, -1) + 1
+        try:
+            header, last = loaded(text[:begin]), loaded(text[end:])
+        except ValueError:
+            return False
+        steady = last["serial"] == state.serial + count - 1 and text.find(b'"after":', begin) < 0
+        if not steady or not self._begins_with(header):
+            return False
+        state.postpone(text, last, chain)
+        self.length, self.chain = len(text), chain
+        return True
 
     def _framed(self, record: Record) -> tuple[bytes, int]:
         text, chain = b"", self.chain

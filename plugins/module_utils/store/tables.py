@@ -64,8 +64,12 @@ class Tables:
 
     def get(self, table: str, key: str) -> Document | None:
         """The document named ``key``, or None. Of a snapshot only this document is read."""
-        number = self.number(table, key)
-        return None if number is None else self.document(table, number)
+        found = self.named(table, key)
+        return found[1] if found else None
+
+    def named(self, table: str, key: str) -> tuple[int, Document] | None:
+        """The same with TinyDB's number."""
+        return self._state.named(table, key)
 
     def rev(self, table: str, key: str) -> int:
         """The serial of the transaction that changed this document last; 0 if there is none."""
@@ -101,9 +105,8 @@ class Tables:
         name = _name(query, KEYS.get(table))
         if name is None:
             return (item for item in self.items(table, _needle(query)) if query(item[1]))
-        number = self.number(table, name)
-        document = None if number is None else self.document(table, number)
-        return iter([] if number is None or document is None else [(number, document)])
+        found = self.named(table, name)
+        return iter([found] if found else [])
 
 
 class Draft(Tables):
@@ -230,6 +233,12 @@ class Draft(Tables):
         return there.count + sum(
             (document is not None) - (self._original(table, number) is not None) for number, document in work.items()
         )
+
+    def named(self, table: str, key: str) -> tuple[int, Document] | None:
+        """As in :class:`Tables`."""
+        number = self.number(table, key)
+        document = None if number is None else self.document(table, number)
+        return None if number is None or document is None else (number, document)
 
     def number(self, table: str, key: str) -> int | None:
         """As in :class:`Tables`."""
