@@ -10,10 +10,12 @@ from collections.abc import Iterable
 from typing import Any
 
 from rich.console import RenderableType
+from rich.padding import Padding
 from rich.text import Text
 
 from ..store import Change, Record
 
+_INDENT = 10
 _LONGEST = 100
 """How many characters of a value are shown; JSON has the rest."""
 
@@ -33,7 +35,7 @@ def history_lines(records: Iterable[Record]) -> list[RenderableType]:
             )
         )
         for change in [change for change in record["changes"] if change["table"] != "meta"]:
-            lines += [Text(f"          {line}") for line in _changed(change)]
+            lines += [Padding(Text(line), (0, 0, 0, _INDENT), expand=False) for line in _changed(change)]
     return lines
 
 

@@ -116,12 +116,15 @@ def restore_state(
     force: Annotated[bool, typer.Option("--force", help="Also an older state, or that of another cluster.")] = False,
     check: DryRun = False,
     store: Store = None,
+    as_json: AsJson = False,
 ) -> None:
     """Make the state what it was when a backup was taken. What is replaced is backed up first."""
     target = _store(store)
     source = path or newest_backup(target)
     changed, serial = restore(target, source, who=actor("muster"), force=force, dry_run=check)
-    if not changed:
+    if as_json:
+        show_json({"path": str(source), "serial": serial, "changed": changed})
+    elif not changed:
         typer.echo(f"the state is as in {source} (serial {serial}): nothing was changed")
     else:
         typer.echo(f"{'would restore' if check else 'restored'} {source} (serial {serial})")
@@ -133,19 +136,30 @@ def compact(
     jobs_older_than: Annotated[
         str | None, typer.Option(metavar="TIME", help="Archive jobs that ended longer ago (30d).")
     ] = None,
+    check: DryRun = False,
     store: Store = None,
+    as_json: AsJson = False,
 ) -> None:
     """Fold the journal into a new snapshot, which stock TinyDB can open."""
-    cluster = _cluster(store)
     target = _store(store)
-    archived = cluster.archive(duration(jobs_older_than)) if jobs_older_than and target.read().serial else []
-    folded = target.compact(who=actor("muster"))
-    if not target.read().serial:
+    reached = target.read().serial
+    archived = []
+    if jobs_older_than and reached:
+        archived = _cluster(store, dry_run=check).archive(duration(jobs_older_than))
+    folded = bool(archived) or target.pending() if check else target.compact(who=actor("muster"))
+    serial = reached + bool(archived) if check else target.read().serial
+    path = target.path / "state.json"
+    if as_json:
+        show_json({"path": str(path), "serial": serial, "folded": folded, "archived": archived})
+        return
+    if not serial:
         typer.echo(f"{target} holds no state yet: run sync.yml")
         return
     if archived:
-        typer.echo(f"archived {counted(len(archived), 'job')}: `muster state history --job ID` still has them")
-    typer.echo(f"{target.path / 'state.json'} is {'now' if folded else 'already'} at serial {target.read().serial}")
+        done = "would archive" if check else "archived"
+        typer.echo(f"{done} {counted(len(archived), 'job')}: `muster state history --job ID` still has them")
+    now = ("would be" if check else "is now") if folded else "is already"
+    typer.echo(f"{path} {now} at serial {serial}")
 
 
 @app.command("import")
@@ -163,8 +177,7 @@ def import_state(
     as_json: AsJson = False,
 ) -> None:
     """Take over the state of another tool, or an export, in one transaction."""
-    cluster = open_cluster(store, actor=actor("muster"), dry_run=check, tell=say)
-    report = cluster.import_state(kind, path, timezone=timezone, force=force)
+    report = _cluster(store, dry_run=check).import_state(kind, path, timezone=timezone, force=force)
     if as_json:
         show_json({"changed": report.changed, "counts": report.counts, "remarks": report.remarks})
         return
@@ -197,5 +210,5 @@ def _store(location: str | None) -> DirectoryStore:
     return open_store(location, tell=say)
 
 
-def _cluster(location: str | None) -> Cluster:
-    return open_cluster(location, actor=actor("muster"), tell=say)
+def _cluster(location: str | None, *, dry_run: bool = False) -> Cluster:
+    return open_cluster(location, actor=actor("muster"), dry_run=dry_run, tell=say)

@@ -103,6 +103,13 @@ class TestRestore:
         again = muster("state", "restore", str(backup), "--force")
         assert again.stdout == f"the state is as in {backup} (serial 5): nothing was changed\n"
 
+    def test_a_program_gets_what_was_done(self, muster: Muster, cluster: Cluster, backup: Path) -> None:
+        words = ("state", "restore", str(backup), "--force", "--json")
+        expected = {"path": str(backup), "serial": 5, "changed": True}
+        assert json.loads(muster(*words, "--check").stdout) == expected
+        assert json.loads(muster(*words).stdout) == expected
+        assert json.loads(muster(*words).stdout) == expected | {"changed": False}
+
     def test_without_a_name_it_is_the_newest(
         self, muster: Muster, cluster: Cluster, backup: Path, location: Path
     ) -> None:

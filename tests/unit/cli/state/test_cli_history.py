@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from muster.cluster import Cluster
@@ -84,6 +85,13 @@ class TestHistory:
         assert done.stderr.startswith(
             "muster: 'yesterday' is no length of time (write it as 30m, 1h, 2d or 4w, or as a date: 20"
         )
+
+    def test_what_is_too_long_for_a_terminal_goes_on_below_itself(self, muster: Muster, cluster: Cluster) -> None:
+        cluster.drain(["login"], reason="fan broken " * 8)
+        shown = muster("state", "history", "--last", "1", FORCE_COLOR="1", COLUMNS="60").stdout
+        below = re.sub(r"\x1b\[[0-9;]*m", "", shown).partition("nodes login: ")[2].splitlines()
+        assert len(below) > 3
+        assert all(line.startswith(" " * 10) for line in below[1:])
 
     def test_a_terminal_is_not_steered_by_what_was_written_down(self, muster: Muster, cluster: Cluster) -> None:
         cluster.drain(["login"], reason="fan\x1b]0;title\x07\nbroken\x1b[2J")

@@ -260,6 +260,26 @@ class TestCompact:
         assert [record["serial"] for record in told] == [2, 3, 4, 5, 6]
         assert told[-1]["who"].startswith("muster:")
 
+    def test_check_says_what_it_would_do(
+        self, muster: Muster, cluster: Cluster, location: Path, content: Callable[[], dict[str, bytes]]
+    ) -> None:
+        state, before = location / "state.json", content()
+        assert muster("state", "compact", "--check").stdout == f"{state} would be at serial 5\n"
+        assert muster("state", "compact", "--check", "--jobs-older-than", "30m").stdout.splitlines() == [
+            "would archive 1 job: `muster state history --job ID` still has them",
+            f"{state} would be at serial 6",
+        ]
+        assert content() == before
+        muster("state", "compact")
+        assert muster("state", "compact", "--check").stdout == f"{state} is already at serial 5\n"
+
+    def test_a_program_gets_what_was_done(self, muster: Muster, cluster: Cluster, location: Path, job: Job) -> None:
+        state, words = str(location / "state.json"), ["--jobs-older-than", "30m", "--json"]
+        expected = {"path": state, "serial": 6, "folded": True, "archived": [job.id]}
+        assert json.loads(muster("state", "compact", "--check", *words).stdout) == expected
+        assert json.loads(muster("state", "compact", *words).stdout) == expected
+        assert json.loads(muster("state", "compact", *words).stdout) == expected | {"folded": False, "archived": []}
+
     def test_an_age_that_is_none_is_one_sentence_and_changes_nothing(
         self, muster: Muster, cluster: Cluster, content: Callable[[], dict[str, bytes]]
     ) -> None:
