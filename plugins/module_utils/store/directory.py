@@ -310,7 +310,7 @@ class DirectoryStore:
     def _report(self, loaded: Loaded) -> None:
         """Say what was found to be damaged, and what comes of it."""
         for trouble in loaded.troubles:
-            self._tell(trouble if loaded.lost else f"{trouble}; nothing is lost by it, and the next change mends it")
+            self._tell(trouble if loaded.lost else f"{trouble}; nothing was lost, and the next change mends it")
 
     def _tell(self, notice: str) -> None:
         """Say it once."""
