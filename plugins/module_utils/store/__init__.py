@@ -14,7 +14,8 @@ from .document import KEYS, SCHEMA, own
 from .edits import difference
 from .history import transactions
 from .location import Store, default_location, open_store
-from .state import Change, Record
+from .rows import Change
+from .state import Record
 from .tables import Draft, Tables
 from .verify import Verified, verify
 

