@@ -170,7 +170,17 @@ def _planned(directory: Path, tables: Tables, keep: int | None, packed: bool) ->
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
     name = f"state-{tables.serial:020d}-{tables.lineage[:_SHORT]}-{stamp}.json{'.gz' if packed else ''}"
     older = [path for path in there if path.name != name]
-    return BackedUp(directory / name, tables.serial, True, older[: len(older) + 1 - keep] if keep else [])
+    return BackedUp(directory / name, tables.serial, True, _too_many(older, keep - 1) if keep else [])
+
+
+def _too_many(there: list[Path], keep: int) -> list[Path]:
+    """Of these backups, those that are older than the newest ``keep`` that are good: a damaged one keeps nothing."""
+    good = 0
+    for number, path in reversed(list(enumerate(there, start=1))):
+        if good == keep:
+            return there[:number]
+        good += _is_good(path)
+    return []
 
 
 def _is_good(path: Path) -> bool:

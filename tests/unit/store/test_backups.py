@@ -101,6 +101,25 @@ class TestBackingUp:
         assert left == {foreign.name, "state-notes.json.txt", *(one.path.name for one in made[2:])}
         assert [read_backup(one.path).serial for one in made[2:]] == [6, 7, 8]
 
+    @pytest.mark.parametrize("keep", range(1, 13))
+    def test_as_many_stay_as_were_asked_for_and_no_fewer(self, filled: DirectoryStore, keep: int) -> None:
+        made = []
+        for number in range(10):
+            put(filled, {"name": "n1", "size": 10 + number})
+            made.append(back_up(filled, keep=keep).path)
+            assert backups(filled.path / "backups") == made[-keep:]
+
+    def test_one_that_is_damaged_is_not_one_that_stays(self, filled: DirectoryStore) -> None:
+        made = []
+        for number in range(4):
+            put(filled, {"name": "n1", "size": 10 + number})
+            made.append(back_up(filled).path)
+        made[2].write_bytes(made[2].read_bytes()[:-1])
+        put(filled, {"name": "n3"})
+        last = back_up(filled, keep=3)
+        assert last.removed == [made[0]]
+        assert backups(filled.path / "backups") == [*made[1:], last.path], "three good ones"
+
     def test_a_rehearsed_backup_says_what_would_go_and_touches_nothing(self, filled: DirectoryStore) -> None:
         first = back_up(filled, keep=1)
         put(filled, {"name": "n3"})
