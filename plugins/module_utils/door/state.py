@@ -54,7 +54,7 @@ def _verify(call: Call) -> Result:
     store = _store(call)
     found = verify(store.path)
     if found.problems:
-        raise Unsound("; ".join(found.problems), "docs/state.md says what to do")
+        raise Unsound("; ".join(found.problems), "; ".join(found.notes) or "docs/state.md says what to do")
     counts = {"snapshots": found.snapshots, "segments": found.segments, "transactions": found.transactions}
     return {"serial": found.serial, "checked": {**counts, "backups": found.backups}}
 

@@ -12,7 +12,6 @@ from .describe import describe
 from .directory import DirectoryStore
 from .document import KEYS, SCHEMA, own
 from .edits import difference
-from .history import transactions
 from .location import Store, default_location, open_store
 from .rows import Change
 from .state import Record
@@ -43,6 +42,5 @@ __all__ = [
     "own",
     "read_backup",
     "restore",
-    "transactions",
     "verify",
 ]

@@ -99,8 +99,8 @@ class DirectoryStore:
         yield draft
 
     def history(self, since: str = "") -> Iterator[Record]:
-        """The transactions on record, oldest first; with ``since`` (ISO 8601), not those before."""
-        return transactions(self.path, since)
+        """The transactions on record, oldest first; with ``since`` (ISO 8601), not those before. Gaps are told."""
+        return transactions(self.path, since, reached=self.read().serial, tell=self._tell)
 
     def contacts(self, name: str | None = None) -> dict[str, str]:
         """When each node (or the one of this name) was last seen: name -> ISO 8601. Not a part of the state, and lost
@@ -309,8 +309,12 @@ class DirectoryStore:
 
     def _report(self, loaded: Loaded) -> None:
         """Say what was found to be damaged, and what comes of it."""
-        for trouble in loaded.troubles:
-            self._tell(trouble if loaded.lost else f"{trouble}; nothing was lost, and the next change mends it")
+        if loaded.lost:
+            advice = "sync.yml and then release.yml ask the nodes what is true"
+        else:
+            advice = "nothing was lost, and the next change mends it"
+        if loaded.troubles:
+            self._tell("; ".join([*loaded.troubles, advice]))
 
     def _tell(self, notice: str) -> None:
         """Say it once."""

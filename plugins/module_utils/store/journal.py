@@ -25,7 +25,12 @@ from .frames import all_whole, framed, unframed
 from .rows import Change
 from .state import Record, State
 
-_PLAIN, _PACKED = ".jsonl", ".jsonl.gz"
+PLAIN, PACKED = ".jsonl", ".jsonl.gz"
+
+
+def packed(path: Path) -> Path:
+    """What a plain segment is called when it is packed."""
+    return path.with_name(path.name + ".gz")
 
 
 def new_record(serial: int, said: Mapping[str, str], changes: list[Change]) -> Record:
@@ -124,7 +129,7 @@ class Journal:
         found: dict[int, Path] = {}
         with contextlib.suppress(FileNotFoundError):
             for name in sorted(os.listdir(self.path), key=len, reverse=True):  # a plain one rather than its packed copy
-                if name.endswith((_PLAIN, _PACKED)) and name.split(".")[0].isdecimal():
+                if name.endswith((PLAIN, PACKED)) and name.split(".")[0].isdecimal():
                     found[int(name.split(".")[0])] = self.path / name
         return dict(sorted(found.items()))
 
@@ -132,22 +137,22 @@ class Journal:
         """Pack the segments that end before the serial ``needed``: they are history, and not read at start any more."""
         segments = self.segments()
         for (after, path), follower in zip(segments.items(), list(segments)[1:], strict=False):
-            if follower > needed or path.name.endswith(_PACKED):
+            if follower > needed or path.name.endswith(PACKED):
                 continue
 
             def pack(file: BinaryIO, path: Path = path) -> None:
                 with open(path, "rb") as plain, packing(file) as target:
                     shutil.copyfileobj(plain, target)
 
-            replace_durably(self._packed(after), pack)
+            replace_durably(packed(path), pack)
             sync_directory(self.path)
             path.unlink()
 
     def _plain(self, serial: int) -> Path:
-        return self.path / f"{serial:020d}{_PLAIN}"
+        return self.path / f"{serial:020d}{PLAIN}"
 
     def _packed(self, serial: int) -> Path:
-        return self.path / f"{serial:020d}{_PACKED}"
+        return self.path / f"{serial:020d}{PACKED}"
 
 
 class Segment:

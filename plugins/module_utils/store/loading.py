@@ -122,11 +122,15 @@ def _begin(
             return None, None, None
         if path.name == STATE and not troubles:
             troubles.append(f"{path} is missing")
-    for path in sorted((place / BACKUPS).glob(BACKUP_NAMES), reverse=True):
-        found = _opened_state(path, troubles, [], whole=True)
+    there = sorted((place / BACKUPS).glob(BACKUP_NAMES), reverse=True)
+    for path in there:
+        found = _opened_state(path, [], [], whole=True)
         segment = journal.holding(found[1].serial) if found else None
         if found and segment and segment.leads_through(found[1]):
+            troubles.append(f"it is made again of {path} and the journal")
             return None, found[1], segment
+    if there:
+        troubles.append(f"with none of the {counted(len(there), 'file')} in {place / BACKUPS} the journal goes on")
     segment = journal.holding(0)
     return None, State(segment.lineage, schema=SCHEMA) if segment else None, segment
 
@@ -174,7 +178,8 @@ def _judge(loaded: Loaded, journal: Journal, acknowledged: int) -> None:
         at = state.changed.get("at", "its beginning")
         what = f"serial {state.serial + 1} to {loaded.lost_to}" if loaded.lost > 1 else f"serial {loaded.lost_to}"
         loss = f"what was changed after {at} is lost, {counted(loaded.lost, 'transaction')} at most ({what})"
-        loaded.troubles.append(f"{segment.path} is damaged: {loss}")
+        what_of_it = "is damaged" if identity(segment.path) else "is missing"
+        loaded.troubles.append(f"{segment.path} {what_of_it}: {loss}")
         if identity(segment.path):
             loaded.damaged.append(segment.path)
         loaded.damaged += [

@@ -11,11 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..model import StoreError
+from . import liveness
 from .backups import backups, check_snapshot
 from .document import SCHEMA
 from .files import identity, said_of
-from .journal import End, Journal, first_line, read_segment
-from .loading import BACKUP, BACKUPS, JOURNAL, LOCK, STATE, load
+from .journal import PACKED, End, Journal, first_line, read_segment
+from .loading import BACKUP, BACKUPS, DAMAGED, JOURNAL, LOCK, STATE, load
 from .lock import exclusive, is_blank, witness, witness_in
 
 WAIT_S = 10.0
@@ -44,30 +45,38 @@ def verify(place: Path) -> Verified:
                 stack.enter_context(exclusive(place / LOCK, timeout_s=WAIT_S))
             except StoreError as error:
                 found.notes.append(f"checked without the lock: {error.message}")
-        _check_state(place, found)
-        _check_backups(place, found)
-        _check_modes(place, found)
+        if _check_state(place, found):
+            _check_backups(place, found)
+            _check_modes(place, found)
     return found
 
 
-def _check_state(place: Path, found: Verified) -> None:
-    for name in (STATE, BACKUP):
-        found.snapshots += identity(place / name) is not None and _is_good(place / name, found)
+def _check_state(place: Path, found: Verified) -> bool:
+    """Whether there is a store at all."""
+    good = {name: identity(place / name) is not None and _is_good(place / name, found) for name in (STATE, BACKUP)}
+    found.snapshots = sum(good.values())
     _check_witness(place / LOCK, found)
     try:
         loaded = load(place, witness_in(place / LOCK).serial, whole=True)
     except StoreError as error:
         found.problems.append(str(error))
-        return
+        return True
     if loaded.fresh:
         found.problems.append(f"{place} holds no state: run sync.yml, or name the store")
-        return
+        return False
     found.serial, found.lineage = loaded.state.serial, loaded.state.lineage
     found.problems += [trouble for trouble in loaded.troubles if trouble not in found.problems]
+    if loaded.lost:
+        found.notes.append("the next change writes down what was lost; then run sync.yml and release.yml")
+    elif loaded.troubles:
+        found.notes.append("nothing was lost, and the next change mends it")
+    if loaded.base and not good[BACKUP] and identity(place / BACKUP):
+        found.notes.append(f"{place / BACKUP} is made anew when the journal is folded next, and nothing was lost")
     if loaded.end is End.TORN and not loaded.lost:
         found.notes.append(f"{loaded.segment.path} ends {End.TORN.value}: the next writer cuts it")
     if loaded.state.schema == SCHEMA:
         _check_journal(Journal(place / JOURNAL), found)
+    return True
 
 
 def _check_witness(lock: Path, found: Verified) -> None:
@@ -88,7 +97,7 @@ def _is_good(path: Path, found: Verified) -> bool:
 
 def _check_journal(journal: Journal, found: Verified) -> None:
     """Each segment is whole, and goes on where the one before ends; the last reaches as far as the state."""
-    segments = journal.segments()
+    segments, sound = journal.segments(), len(found.problems)
     reached, chain = None, 0
     for turn, (after, path) in enumerate(segments.items(), start=1):
         found.segments += 1
@@ -118,6 +127,8 @@ def _check_journal(journal: Journal, found: Verified) -> None:
         found.problems.append(
             f"{path} ends after {told}, and the state is at serial {found.serial}: history is missing"
         )
+    if len(found.problems) > sound and any(path.name.endswith(PACKED) for path in segments.values()):
+        found.notes.append("packed files are history, and nothing else: a damaged one can go, and those before it")
 
 
 def _check_backups(place: Path, found: Verified) -> None:
@@ -127,8 +138,20 @@ def _check_backups(place: Path, found: Verified) -> None:
 
 
 def _check_modes(place: Path, found: Verified) -> None:
-    for path in sorted(place.rglob("*")):
-        with contextlib.suppress(FileNotFoundError):
-            status = path.lstat()
-            if stat.S_ISREG(status.st_mode) and stat.S_IMODE(status.st_mode) & 0o077:
-                found.problems.append(f"{path} can be read by others: chmod go= {path}")
+    """Of the store's own files: whatever else lies there is somebody else's to judge."""
+    own = [place / name for name in (STATE, BACKUP, LOCK)]
+    own += [*Journal(place / JOURNAL).segments().values(), *backups(place / BACKUPS)]
+    own += [*(place / liveness.DIRECTORY).glob("*"), *(place / DAMAGED).rglob("*")]
+    readable = [path for path in own if _is_open_to_others(path)]
+    if len(readable) == 1:
+        found.problems.append(f"{readable[0]} can be read by others: chmod go= {readable[0]}")
+    elif readable:
+        found.problems.append(f"{len(readable)} files of {place} can be read by others: chmod -R go= {place}")
+
+
+def _is_open_to_others(path: Path) -> bool:
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return False
+    return stat.S_ISREG(mode) and bool(stat.S_IMODE(mode) & 0o077)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import copy
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from muster.model import utc_now
+from muster.model import Damaged, utc_now
 from muster.model.times import iso
 from muster.store import DirectoryStore, Record, back_up, restore
 
@@ -48,6 +49,13 @@ def done_again(records: Iterable[Record]) -> Rows:
 
 def serials(store: DirectoryStore, since: str = "") -> list[int]:
     return [record["serial"] for record in store.history(since)]
+
+
+def gaps(store: DirectoryStore) -> list[str]:
+    """What a reader of the whole history is told to be missing."""
+    news: list[str] = []
+    list(DirectoryStore(store.path, tell=news.append).history())
+    return [said.partition(": `muster state verify`")[0] for said in news if said.startswith("the history lacks")]
 
 
 def test_each_transaction_says_who_when_why_and_through_what_with_before_and_after(store: DirectoryStore) -> None:
@@ -153,6 +161,7 @@ def test_it_goes_on_through_a_restore_and_through_a_loss(store: DirectoryStore) 
         "recovered",
         "test",
     ]
+    assert gaps(recovered) == [], "what was lost is told by what recovered it"
     assert records[4]["lost"] == 1
     assert "is lost, 1 transaction at most (serial 5)" in records[4]["why"]
     assert done_again(records) == holding(recovered)
@@ -181,6 +190,7 @@ class TestSince:
             path.unlink()
         assert serials(long, at[6]) == [7, 8, 9]
         assert serials(long) == [5, 6, 7, 8, 9]
+        assert gaps(long) == [], "who moved them away knows it"
 
 
 class TestDamage:
@@ -204,10 +214,38 @@ class TestDamage:
         self.spoil(segment, text.index(b'"serial":10'))
         told = serials(long)
         assert told == [1, 2, 3, 4, 5, 6, 7, 8, 9]
+        assert gaps(long) == ["the history lacks serial 10 to 12"]
         put(long, {"name": "n2"})
         assert serials(long) == [*told, 13]
+        assert gaps(long) == ["the history lacks serial 10 to 12"]
 
     @pytest.mark.parametrize("place", [2, 12, -20, -3])
     def test_a_packed_file_that_is_damaged_is_passed_over(self, long: DirectoryStore, place: int) -> None:
         self.spoil(min((long.path / "journal").glob("*.gz")), place)
-        assert set(serials(long)) >= {9, 10, 11, 12}
+        told = serials(long)
+        assert set(told) >= {9, 10, 11, 12}
+        missing = sorted({*range(1, 13)} - {*told})
+        which = f"{missing[0]} to {missing[-1]}" if len(missing) > 1 else str(*missing)
+        assert gaps(long) == [f"the history lacks serial {which}" for _one in missing[:1]]
+
+    def test_a_journal_that_is_gone_is_no_history_in_which_nothing_happened(self, long: DirectoryStore) -> None:
+        shutil.rmtree(long.path / "journal")
+        assert serials(long) == []
+        assert gaps(long) == ["the history lacks serial 1 to 12"]
+
+    def test_where_nothing_can_be_used_it_says_so(self, long: DirectoryStore) -> None:
+        for path in [*long.path.glob("state.json*"), *long.path.glob("journal/*")]:
+            path.write_bytes(b"")
+        with pytest.raises(Damaged, match="holds no state that can be used"):
+            serials(DirectoryStore(long.path))
+
+    def test_a_file_that_is_packed_while_it_is_read_is_not_missed(self, long: DirectoryStore) -> None:
+        told = []
+        for record in (records := DirectoryStore(long.path).history()):
+            if not told:
+                for _turn in range(2):
+                    put(long, {"name": "n2", "size": record["at"]}, {"name": "n3", "size": _turn})
+                    long.compact(who="tester")
+            told.append(record["serial"])
+        assert next(records, None) is None
+        assert told == list(range(1, 13))

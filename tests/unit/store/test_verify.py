@@ -214,6 +214,41 @@ def test_all_problems_are_said_at_once(rich: DirectoryStore) -> None:
     assert found.serial == 14, "what is left tells all of it"
 
 
+def test_many_files_that_others_can_read_are_one_sentence(rich: DirectoryStore) -> None:
+    for path in rich.path.glob("journal/*"):
+        path.chmod(0o644)
+    (rich.path / "backups" / "notes.txt").write_text("not the store's, and nobody's business")
+    assert verify(rich.path).problems == [f"4 files of {rich.path} can be read by others: chmod -R go= {rich.path}"]
+
+
+def test_of_a_directory_that_is_no_store_nothing_else_is_said(tmp_path: Path) -> None:
+    (tmp_path / "passwd").write_text("to be read by everybody")
+    assert verify(tmp_path).problems == [f"{tmp_path} holds no state: run sync.yml, or name the store"]
+
+
+def test_what_becomes_of_damage_is_said_as_well(rich: DirectoryStore, tmp_path: Path) -> None:
+    (rich.path / "state.json.backup").write_bytes(b"garbage")
+    assert verify(rich.path).notes == [
+        f"{rich.path}/state.json.backup is made anew when the journal is folded next, and nothing was lost"
+    ]
+    put(rich, {"name": "newer"})
+    rich.compact(who="tester")
+    assert (verify(rich.path).problems, verify(rich.path).notes) == ([], [])
+    (rich.path / "state.json").write_bytes(b"garbage")
+    assert verify(rich.path).notes == ["nothing was lost, and the next change mends it"]
+
+
+def test_a_damaged_file_of_history_can_go_with_those_before_it(rich: DirectoryStore) -> None:
+    *_older, damaged = sorted(rich.path.glob("journal/*.gz"))
+    damaged.write_bytes(b"garbage")
+    assert verify(rich.path).notes == [
+        "packed files are history, and nothing else: a damaged one can go, and those before it"
+    ]
+    for path in rich.path.glob("journal/*.gz"):
+        path.unlink()
+    assert (verify(rich.path).problems, verify(rich.path).notes) == ([], [])
+
+
 def test_ruins_are_said_in_one_sentence(rich: DirectoryStore) -> None:
     for path in [*rich.path.glob("state.json*"), *rich.path.glob("journal/*.jsonl"), *rich.path.glob("backups/*")]:
         path.unlink()
