@@ -96,6 +96,14 @@ serial:
   description: The serial of the state in it.
   returned: success
   type: int
+undone:
+  description: How many transactions the state had gone on since the backup, and that count no more.
+  returned: O(state=restored)
+  type: int
+replaced:
+  description: The backup of what was replaced; null in check mode, and where nothing was.
+  returned: O(state=restored)
+  type: str
 removed:
   description: The older backups that were removed.
   returned: O(state=backed_up)

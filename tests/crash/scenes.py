@@ -148,7 +148,7 @@ def _segment(path: Path) -> Path:
     return max((path / "journal").iterdir())
 
 
-COMMIT = frozenset({"flock in _taken", "write in _write", "fdatasync in _write", "pwrite in note"})
+COMMIT = frozenset({"flock in taken", "write in _write", "fdatasync in _write", "pwrite in note"})
 BEGUN = COMMIT | {"open in __init__", "fchmod in _write", "fsync in sync_directory"}
 REPLACED = frozenset({"open in replace_durably", "fsync in replace_durably", "replace in replace_durably"})
 FOLDED = COMMIT | REPLACED | {"fsync in sync_directory", "link in keep_as", "replace in keep_as", "unlink in retire"}

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.table import Table
 from rich.text import Text
 
-from ..cluster import Cluster, imports, open_cluster
-from ..model import counted, duration, utc_now
+from ..cluster import Cluster, forgotten, imports, open_cluster
+from ..model import InvalidInput, NotFound, counted, duration, utc_now
 from ..store import KEEP, DirectoryStore, actor, back_up, describe, newest_backup, open_store, restore, verify
 from .history import history_lines
 from .options import AsJson, Store
@@ -46,7 +47,12 @@ def show_state(store: Store = None, as_json: AsJson = False) -> None:
         "backups": f"{len(found['backups'])}, the newest {found['backups'][-1]}" if found["backups"] else "none",
         "damaged": ", ".join(found["damaged"]) or "nothing",
     }
-    show(*(Text.assemble((f"{name:<10}", "dim"), value) for name, value in rows.items()))
+    table = Table.grid(padding=(0, 2))
+    table.add_column()
+    table.add_column(overflow="fold")
+    for name, value in rows.items():
+        table.add_row(Text(name, "dim"), Text(value))
+    show(table)
 
 
 @app.command()
@@ -121,13 +127,27 @@ def restore_state(
     """Make the state what it was when a backup was taken. What is replaced is backed up first."""
     target = _store(store)
     source = path or newest_backup(target)
-    changed, serial = restore(target, source, who=actor("muster"), force=force, dry_run=check)
+    done = restore(target, source, who=actor("muster"), force=force, dry_run=check)
+    for sentence in forgotten(done, dry_run=check):
+        say(sentence)
     if as_json:
-        show_json({"path": str(source), "serial": serial, "changed": changed})
-    elif not changed:
-        typer.echo(f"the state is as in {source} (serial {serial}): nothing was changed")
+        replaced = str(done.replaced) if done.replaced else None
+        show_json(
+            {
+                "path": str(source),
+                "serial": done.serial,
+                "changed": done.changed,
+                "undone": done.undone,
+                "replaced": replaced,
+            }
+        )
+    elif not done.changed:
+        typer.echo(f"the state is as in {source} (serial {done.serial}): nothing was changed")
     else:
-        typer.echo(f"{'would restore' if check else 'restored'} {source} (serial {serial})")
+        undone = f"; {counted(done.undone, 'transaction')} undone" if done.undone else ""
+        typer.echo(f"{'would restore' if check else 'restored'} {source} (serial {done.serial}){undone}")
+        if done.replaced:
+            typer.echo(f"what it replaced is in {done.replaced}")
         typer.echo("next: sync.yml reads the nodes anew, and release.yml settles jobs that have ended meanwhile")
 
 
@@ -198,10 +218,16 @@ def export(
     store: Store = None,
 ) -> None:
     """Write all tables as plain JSON. For keeping, `backup` is better: it checks itself."""
-    document = imports.exported(_store(store).read())
-    if path is None:
+    target = _store(store)
+    tables = target.read()
+    if not tables.serial:
+        raise NotFound(f"there is no state in {target} to export", "run sync.yml first, or name the store")
+    document = imports.exported(tables)
+    if path is None or str(path) == "-":
         show_json(document)
         return
+    if path.resolve().is_relative_to(target.path.resolve()):
+        raise InvalidInput(f"{path} lies in the store itself", "name a file somewhere else")
     write_json(path, document)
     typer.echo(f"wrote {path} (serial {document['serial']})")
 

@@ -7,14 +7,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ..cluster import forgotten
 from ..model import InvalidInput, MusterError, duration
-from ..store import DirectoryStore, back_up, open_store, restore, verify
+from ..store import KEEP, DirectoryStore, back_up, open_store, restore, verify
 from .call import Call, Result
 
 
 def change_state(call: Call) -> Result:
     """Back up, restore, verify or compact."""
-    return _VERBS[call.params["state"]](call)
+    state = call.params["state"]
+    for name, default in _DEFAULTS.items():
+        if call.params[name] != default and name not in _TAKEN[state]:
+            raise InvalidInput(f"{name} means nothing with state={state}", f"it is for {_states_that_take(name)}")
+    return _VERBS[state](call)
 
 
 class Unsound(MusterError):
@@ -41,13 +46,19 @@ def _back_up(call: Call) -> Result:
 def _restore(call: Call) -> Result:
     params = call.params
     if not params["path"]:
-        raise InvalidInput("path must name the backup to restore", "muster state show lists the backups")
+        raise InvalidInput("path must name the backup to restore", "muster state show --json lists them")
     path = Path(params["path"]).expanduser()
     store = _store(call)
-    changed, serial = restore(
-        store, path, who=call.actor, origin=call.origin, force=params["force"], dry_run=call.check_mode
-    )
-    return {"changed": changed, "file": str(path), "serial": serial}
+    done = restore(store, path, who=call.actor, origin=call.origin, force=params["force"], dry_run=call.check_mode)
+    for sentence in forgotten(done, dry_run=call.check_mode):
+        call.warn(sentence)
+    return {
+        "changed": done.changed,
+        "file": str(path),
+        "serial": done.serial,
+        "undone": done.undone,
+        "replaced": str(done.replaced) if done.replaced else None,
+    }
 
 
 def _verify(call: Call) -> Result:
@@ -71,4 +82,15 @@ def _store(call: Call) -> DirectoryStore:
     return open_store(call.params["store"], tell=call.warn)
 
 
+def _states_that_take(name: str) -> str:
+    return " and ".join(state for state, names in _TAKEN.items() if name in names)
+
+
+_DEFAULTS = {"path": None, "keep": KEEP, "gzip": False, "force": False, "jobs_older_than": None}
+_TAKEN = {
+    "backed_up": {"path", "keep", "gzip"},
+    "restored": {"path", "force"},
+    "verified": set[str](),
+    "compacted": {"jobs_older_than"},
+}
 _VERBS = {"backed_up": _back_up, "restored": _restore, "verified": _verify, "compacted": _compact}

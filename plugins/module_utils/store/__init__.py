@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from .actor import actor
-from .backups import KEEP, BackedUp, back_up, backups, newest_backup, read_backup, restore
+from .backups import KEEP, BackedUp, Restored, back_up, backups, newest_backup, read_backup, restore
 from .database import Database
 from .describe import describe
 from .directory import DirectoryStore
@@ -28,6 +28,7 @@ __all__ = [
     "DirectoryStore",
     "Draft",
     "Record",
+    "Restored",
     "Store",
     "Tables",
     "Verified",

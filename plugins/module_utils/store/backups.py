@@ -6,8 +6,11 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import os
 import re
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -15,11 +18,11 @@ from typing import BinaryIO, cast
 from ..model import Damaged, InvalidInput, NotFound, StoreError, counted
 from .directory import LOCK_TIMEOUT_S, DirectoryStore
 from .document import SCHEMA
-from .files import make_directory, packing, replace_durably, said_of, sync_directory
+from .files import content_of, make_directory, packing, replace_durably, said_of, sync_directory
 from .loading import BACKUP_NAMES, BACKUPS, read_snapshot
-from .lock import exclusive
+from .lock import taken
 from .migration import upgrade
-from .snapshot import Snapshot
+from .snapshot import MARK, Snapshot
 from .tables import Tables
 
 KEEP = 10
@@ -28,7 +31,7 @@ _SHORT = 8
 """How much of its lineage the name of a backup shows."""
 _NAME = re.compile(r"state-([0-9]{20})-([^-]+)-[0-9]{8}T[0-9]{6}Z\.json(\.gz)?")
 """What :func:`back_up` calls a backup: its serial and lineage. Other files beside them are not ours to rotate."""
-_LOCK = "backups.lock"
+_ELSEWHERE = "nothing was changed; name another directory for backups"
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,20 @@ class BackedUp:
     serial: int
     written: bool
     removed: list[Path]
+
+
+@dataclass(frozen=True)
+class Restored:
+    """What a restore came to. ``undone``: how many transactions the state had gone on since; ``replaced``: where what
+    it held is kept, if it held anything else; ``before`` (None: that could not be told) and ``after``: what it held and
+    holds."""
+
+    changed: bool
+    serial: int
+    undone: int
+    replaced: Path | None
+    before: Tables | None
+    after: Tables
 
 
 def back_up(
@@ -63,9 +80,9 @@ def back_up(
         raise NotFound(f"there is no state in {store} to back up", "run sync.yml first, or name the store")
     if dry_run:
         return _planned(directory, tables, keep, packed)
-    with said_of(directory, "written"):
+    with said_of(directory, "written", _ELSEWHERE):
         make_directory(directory)
-        with exclusive(store.path / _LOCK, timeout_s=LOCK_TIMEOUT_S):
+        with _alone_in(directory):
             made = _planned(directory, tables, keep, packed)
             if made.written:
                 for unfinished in directory.glob(f".{BACKUP_NAMES}.new"):
@@ -86,12 +103,17 @@ def backups(directory: Path, lineage: str = "") -> list[Path]:
 
 
 def newest_backup(store: DirectoryStore) -> Path:
-    """The newest in the store's own directory: of this cluster, as the highest serial may be another's."""
+    """The newest good one in the store's own directory: of this cluster, as the highest serial may be another's."""
     directory = store.path / BACKUPS
     there = backups(directory, _lineage_of(store, directory))
-    if not there:
-        raise NotFound(f"there is no backup of this cluster in {directory}", "name the file")
-    return there[-1]
+    for path in reversed(there):
+        if _is_good(path):
+            return path
+    if there:
+        raise NotFound(f"none of the {counted(len(there), 'backup')} in {directory} is whole", "name another file")
+    others = backups(directory)
+    newest = f"name the file; the newest of another cluster is {others[-1]}" if others else "name the file"
+    raise NotFound(f"there is no backup of this cluster in {directory}", newest)
 
 
 def _lineage_of(store: DirectoryStore, directory: Path) -> str:
@@ -110,22 +132,27 @@ def _lineage_of(store: DirectoryStore, directory: Path) -> str:
 
 def restore(
     store: DirectoryStore, path: Path, *, who: str, origin: str = "", force: bool = False, dry_run: bool = False
-) -> tuple[bool, int]:
-    """Make the state what it was when this backup was taken; whether that changes anything, and the backup's serial.
+) -> Restored:
+    """Make the state what it was when this backup was taken.
 
     The state of another cluster, and a state that is older than the present one, are refused unless ``force``. The
     state that is replaced is backed up first. Nodes refuse whoever is older than what they have seen: the epoch leaps.
     """
     source = read_backup(path)
+    undone, kept = 0, list[BackedUp]()
+    before: Tables | None = None
+    with contextlib.suppress(Damaged):
+        before = store.read()
 
     def allowed(lineage: str | None, reached: int) -> None:
+        nonlocal undone
         if lineage not in (None, source.lineage) and not force:
             raise InvalidInput(
                 f"{path} is the state of another cluster: its lineage is {source.lineage}, that of {store} {lineage}",
-                "look which one you want, and use force if it is this one",
+                "look which of the two you want, and use force if it is this one",
             )
-        undone = reached - source.serial
-        if undone > 0 and not force:
+        undone = max(0, reached - source.serial)
+        if undone and not force:
             raise InvalidInput(
                 f"{path} is at serial {source.serial}, and {store} has reached serial {reached}: "
                 f"{counted(undone, 'transaction')} would be undone",
@@ -133,10 +160,14 @@ def restore(
             )
 
     if dry_run:
-        return store.rehearse_restore(source, allowed=allowed), source.serial
-    said = {"who": who, "why": f"restore {path.name}, serial {source.serial}", **({"origin": origin} if origin else {})}
-    changed = store.restore(source, said, allowed=allowed, keep=lambda: back_up(store, keep=None))
-    return changed, source.serial
+        changed = store.rehearse_restore(source, allowed=allowed)
+    else:
+        said = {"who": who, "why": f"restore {path.name}, serial {source.serial}"}
+        said |= {"origin": origin} if origin else {}
+        keep = lambda: kept.append(back_up(store, keep=None))  # noqa: E731
+        changed = store.restore(source, said, allowed=allowed, keep=keep)
+    replaced = kept[0].path if kept else None
+    return Restored(changed, source.serial, undone if changed else 0, replaced, before, source)
 
 
 def read_backup(path: Path) -> Tables:
@@ -145,7 +176,12 @@ def read_backup(path: Path) -> Tables:
         try:
             return Tables(upgrade(read_snapshot(path.resolve())[1]))
         except Damaged as damage:
-            raise Damaged(damage.message, "it is no whole backup of a state: give another one") from None
+            if _has_mark(path):
+                raise Damaged(damage.message, "it is no whole backup of a state: give another one") from None
+            raise Damaged(
+                f"{path} is damaged, or no backup of a state",
+                "give a file that `muster state backup` wrote; `muster state import` reads others",
+            ) from None
 
 
 def check_snapshot(path: Path) -> None:
@@ -153,6 +189,19 @@ def check_snapshot(path: Path) -> None:
     file, state = read_snapshot(path)
     if state.schema == SCHEMA:
         Snapshot(file, str(path)).check_index()
+
+
+@contextlib.contextmanager
+def _alone_in(directory: Path) -> Iterator[None]:
+    """Let nobody else write backups there meanwhile. It is the directory that is locked: the store may be read-only."""
+    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    if not taken(handle, LOCK_TIMEOUT_S):
+        raise StoreError(f"{directory} is in use by another backup for over {LOCK_TIMEOUT_S:g} s", "look at that one")
+    try:
+        yield
+    finally:
+        fcntl.flock(handle, fcntl.LOCK_UN)
+        os.close(handle)
 
 
 def _write(tables: Tables, file: BinaryIO, packed: bool) -> None:
@@ -181,6 +230,14 @@ def _too_many(there: list[Path], keep: int) -> list[Path]:
             return there[:number]
         good += _is_good(path)
     return []
+
+
+def _has_mark(path: Path) -> bool:
+    """Whether a file that is no whole snapshot looks like what is left of one."""
+    try:
+        return b'"%s"' % MARK.encode() in content_of(path)
+    except Damaged:  # it is packed, and that is damaged
+        return True
 
 
 def _is_good(path: Path) -> bool:

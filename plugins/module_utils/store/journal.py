@@ -136,7 +136,7 @@ class Journal:
     def retire(self, needed: int) -> None:
         """Pack the segments that end before the serial ``needed``: they are history, and not read at start any more."""
         segments = self.segments()
-        for (after, path), follower in zip(segments.items(), list(segments)[1:], strict=False):
+        for (_after, path), follower in zip(segments.items(), list(segments)[1:], strict=False):
             if follower > needed or path.name.endswith(PACKED):
                 continue
 

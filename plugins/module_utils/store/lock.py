@@ -64,7 +64,7 @@ class exclusive:
     def __enter__(self) -> Held:
         with said_of(self._path, "locked"):
             self._handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            if not _taken(self._handle, self._timeout_s):
+            if not taken(self._handle, self._timeout_s):
                 raise StoreError(
                     f"{self._path.parent} is locked by {_holder(self._path)} and was not free within "
                     f"{self._timeout_s:g} s",
@@ -107,7 +107,9 @@ def is_blank(text: bytes) -> bool:
     return not text[:_WITNESS].strip(b"\0")
 
 
-def _taken(handle: int, timeout_s: float) -> bool:
+def taken(handle: int, timeout_s: float) -> bool:
+    """Lock an open file or directory, in turn with all others. False if it was not free within ``timeout_s``: then it
+    is not the caller's to close any more."""
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         return True

@@ -109,6 +109,14 @@ class TestBackingUp:
             made.append(back_up(filled, keep=keep).path)
             assert backups(filled.path / "backups") == made[-keep:]
 
+    def test_elsewhere_it_needs_nothing_of_the_store_but_to_read_it(
+        self, filled: DirectoryStore, tmp_path: Path
+    ) -> None:
+        before = {path: path.stat().st_mtime_ns for path in filled.path.rglob("*")}
+        made = back_up(filled, to=tmp_path / "elsewhere")
+        assert {path: path.stat().st_mtime_ns for path in filled.path.rglob("*")} == before
+        assert list((tmp_path / "elsewhere").iterdir()) == [made.path]
+
     def test_one_that_is_damaged_is_not_one_that_stays(self, filled: DirectoryStore) -> None:
         made = []
         for number in range(4):

@@ -14,10 +14,14 @@ from pathlib import Path
 
 import pytest
 from muster.model import Damaged, InvalidInput, MusterError, StoreError
-from muster.store import SCHEMA, DirectoryStore, back_up, backups, read_backup, restore
+from muster.store import SCHEMA, DirectoryStore, Restored, back_up, backups, read_backup, restore
 
 from .backing import destroy, documents, kept, packing
 from .disk import content, holding, names, put, sound
+
+
+def outcome(done: Restored) -> tuple[bool, int]:
+    return done.changed, done.serial
 
 
 class TestRestoring:
@@ -33,7 +37,7 @@ class TestRestoring:
             draft.remove("nodes", ["n1", "n2"])
             draft.put("jobs", {"id": "j1", "name": "renamed"})
             draft.put("jobs", {"id": "j3", "name": "late"})
-        assert restore(filled, backup, who="ann", force=True) == (True, 4)
+        assert outcome(restore(filled, backup, who="ann", force=True)) == (True, 4)
         for view in (filled.read(), DirectoryStore(filled.path).read()):
             assert documents(view) == then
             assert (view.serial, view.lineage) == (6, lineage)
@@ -53,7 +57,7 @@ class TestRestoring:
         assert kept(filled) == [3, 4]
         newest = backups(filled.path / "backups")[-1]
         assert documents(read_backup(newest)) == replaced
-        assert restore(filled, newest, who="ann", force=True) == (True, 4)
+        assert outcome(restore(filled, newest, who="ann", force=True)) == (True, 4)
         assert documents(filled) == replaced
 
     def test_a_second_time_changes_nothing(self, filled: DirectoryStore) -> None:
@@ -61,7 +65,7 @@ class TestRestoring:
         put(filled, {"name": "n9"})
         restore(filled, backup, who="ann", force=True)
         serial = filled.read().serial
-        assert restore(filled, backup, who="ann", force=True) == (False, 3)
+        assert outcome(restore(filled, backup, who="ann", force=True)) == (False, 3)
         assert filled.read().serial == serial
 
     def test_a_second_time_writes_nothing_either(self, filled: DirectoryStore) -> None:
@@ -75,7 +79,7 @@ class TestRestoring:
     def test_into_an_empty_directory_the_cluster_moves_whole(self, filled: DirectoryStore, tmp_path: Path) -> None:
         backup = back_up(filled).path
         moved = DirectoryStore(tmp_path / "new" / "place")
-        assert restore(moved, backup, who="ann") == (True, 3)
+        assert outcome(restore(moved, backup, who="ann")) == (True, 3)
         assert documents(moved) == documents(filled)
         assert moved.read().lineage == filled.read().lineage
         assert (moved.read().serial, moved.read().epoch >= 1000) == (4, True)
@@ -94,7 +98,7 @@ class TestRestoring:
         assert other.read().lineage in error.value.message
         assert filled.read().lineage in error.value.message
         assert content(filled.path) == before
-        assert restore(filled, foreign, who="ann", force=True) == (True, 6)
+        assert outcome(restore(filled, foreign, who="ann", force=True)) == (True, 6)
         assert documents(filled) == documents(other)
         assert filled.read().lineage == other.read().lineage
         assert filled.read().serial == 7
@@ -122,12 +126,12 @@ class TestRestoring:
     ) -> None:
         backup, foreign = back_up(filled).path, back_up(other).path
         before = content(filled.path)
-        assert restore(filled, backup, who="ann", force=force, dry_run=True) == (False, 3)
+        assert outcome(restore(filled, backup, who="ann", force=force, dry_run=True)) == (False, 3)
         put(filled, {"name": "n3"})
         for path, serial in ((backup, 3), (foreign, 6)):
             before = content(filled.path)
             if force:
-                assert restore(filled, path, who="ann", force=True, dry_run=True) == (True, serial)
+                assert outcome(restore(filled, path, who="ann", force=True, dry_run=True)) == (True, serial)
             else:
                 with pytest.raises(InvalidInput):
                     restore(filled, path, who="ann", dry_run=True)
@@ -135,7 +139,7 @@ class TestRestoring:
 
     def test_a_rehearsal_where_nobody_has_written_makes_nothing(self, filled: DirectoryStore, tmp_path: Path) -> None:
         empty = DirectoryStore(tmp_path / "empty")
-        assert restore(empty, back_up(filled).path, who="ann", dry_run=True) == (True, 3)
+        assert outcome(restore(empty, back_up(filled).path, who="ann", dry_run=True)) == (True, 3)
         assert not empty.path.exists()
 
     def test_if_what_is_replaced_cannot_be_backed_up_nothing_is_replaced(
@@ -163,7 +167,7 @@ class TestRestoring:
         old = tmp_path / "state.json"
         meta = {"key": "state", "schema": 1, "lineage": "c0ffee", "serial": 7, "epoch": 5}
         old.write_text(json.dumps({"meta": {"1": meta}, "nodes": {"1": {"name": "n1"}, "4": {"name": "n4"}}}))
-        assert restore(store, old, who="ann") == (True, 7)
+        assert outcome(restore(store, old, who="ann")) == (True, 7)
         assert names(store) == ["n1", "n4"]
         assert (store.read().lineage, store.read().serial) == ("c0ffee", 8)
         assert store.read().epoch > 5
@@ -177,7 +181,7 @@ class TestRestoring:
     def test_a_link_to_a_backup_is_as_good(self, filled: DirectoryStore, tmp_path: Path, packed: bool) -> None:
         link = tmp_path / ("latest.json.gz" if packed else "latest.json")
         link.symlink_to(back_up(filled, packed=packed).path)
-        assert restore(filled, link, who="ann") == (False, 3)
+        assert outcome(restore(filled, link, who="ann")) == (False, 3)
 
 
 def newer(path: Path) -> None:
@@ -195,11 +199,11 @@ def of_a_newer_muster(path: Path) -> None:
 
 
 SPOILS: dict[str, tuple[Callable[[Path], object], str]] = {
-    "empty": (lambda path: path.write_bytes(b""), "is damaged"),
-    "text": (lambda path: path.write_text("root:x:0:0\n"), "is damaged"),
+    "empty": (lambda path: path.write_bytes(b""), "is damaged, or no backup of a state"),
+    "text": (lambda path: path.write_text("root:x:0:0\n"), "is damaged, or no backup of a state"),
     "some JSON": (lambda path: path.write_text('{"nodes": {"1": {"name": "n1"}}}'), "is damaged"),
     "a list": (lambda path: path.write_text("[1, 2]"), "is damaged"),
-    "cut": (lambda path: path.write_bytes(path.read_bytes()[:-1]), "is damaged"),
+    "cut": (lambda path: path.write_bytes(path.read_bytes()[:-1]), "is damaged: its last line is not whole"),
     "longer": (lambda path: path.write_bytes(path.read_bytes() + b"\n"), "is damaged"),
     "gone": (lambda path: path.unlink(), "cannot be read: No such file"),
     "a directory": (lambda path: (path.unlink(), path.mkdir()), "cannot be read: Is a directory"),
@@ -270,7 +274,7 @@ class TestDestroyed:
         }
         with pytest.raises(InvalidInput, match="is at serial 3, and .* has reached serial 4"):
             restore(filled, backup, who="ann")
-        assert restore(filled, backup, who="ann", force=True) == (True, 3)
+        assert outcome(restore(filled, backup, who="ann", force=True)) == (True, 3)
         assert documents(filled) == documents(DirectoryStore(filled.path)) == then
         assert filled.read().serial == 5, "past what was ever acknowledged"
         (aside,) = (filled.path / "damaged").iterdir()
@@ -282,7 +286,7 @@ class TestDestroyed:
     def test_with_the_newest_backup_no_force_is_needed(self, filled: DirectoryStore) -> None:
         backup = back_up(filled).path
         filled = destroy(filled)
-        assert restore(filled, backup, who="ann") == (True, 3)
+        assert outcome(restore(filled, backup, who="ann")) == (True, 3)
         assert names(filled) == ["n1", "n2"]
 
     def test_a_damaged_backup_does_not_touch_even_the_ruins(self, filled: DirectoryStore) -> None:
@@ -325,7 +329,7 @@ class TestDestroyed:
         backup = back_up(filled, keep=99).path
         for _time in range(2):
             filled = destroy(filled)
-            assert restore(filled, backup, who="ann", force=True)[0]
+            assert restore(filled, backup, who="ann", force=True).changed
         assert len(list((filled.path / "damaged").iterdir())) == 2
 
 

@@ -16,6 +16,7 @@ from muster.cluster import Cluster
 from muster.store import DirectoryStore, back_up, backups, read_backup
 
 from tests.unit.cli.conftest import Muster
+from tests.unit.samples import spec
 
 
 class TestBackup:
@@ -89,10 +90,17 @@ class TestRestore:
         assert done.stderr.count("\n") == 1
         assert content() == before
         done = muster("state", "restore", str(backup), "--force", "--check")
-        assert (done.returncode, done.stdout.splitlines()[0]) == (0, f"would restore {backup} (serial 5)")
+        assert (done.returncode, done.stdout.splitlines()[0]) == (
+            0,
+            f"would restore {backup} (serial 5); 1 transaction undone",
+        )
         assert content() == before
         done = muster("state", "restore", str(backup), "--force")
-        assert (done.returncode, done.stdout.splitlines()[0]) == (0, f"restored {backup} (serial 5)")
+        replaced = backups(location / "backups")[-1]
+        assert (done.returncode, done.stdout.splitlines()[:2]) == (
+            0,
+            [f"restored {backup} (serial 5); 1 transaction undone", f"what it replaced is in {replaced}"],
+        )
         assert "sync.yml" in done.stdout
         assert "release.yml" in done.stdout
         assert cluster.nodes()["login"].admin.state == "enabled"
@@ -103,12 +111,30 @@ class TestRestore:
         again = muster("state", "restore", str(backup), "--force")
         assert again.stdout == f"the state is as in {backup} (serial 5): nothing was changed\n"
 
-    def test_a_program_gets_what_was_done(self, muster: Muster, cluster: Cluster, backup: Path) -> None:
+    def test_a_program_gets_what_was_done(self, muster: Muster, cluster: Cluster, backup: Path, location: Path) -> None:
         words = ("state", "restore", str(backup), "--force", "--json")
-        expected = {"path": str(backup), "serial": 5, "changed": True}
+        expected: dict[str, object] = {"path": str(backup), "serial": 5, "changed": True, "undone": 1, "replaced": None}
         assert json.loads(muster(*words, "--check").stdout) == expected
-        assert json.loads(muster(*words).stdout) == expected
-        assert json.loads(muster(*words).stdout) == expected | {"changed": False}
+        done = json.loads(muster(*words).stdout)
+        assert done == expected | {"replaced": str(backups(location / "backups")[-1])}
+        assert read_backup(Path(done["replaced"])).serial == 6
+        assert json.loads(muster(*words).stdout) == expected | {"changed": False, "undone": 0}
+
+    def test_jobs_that_it_lets_go_of_are_named_before_and_after(
+        self, muster: Muster, cluster: Cluster, backup: Path
+    ) -> None:
+        running, _plan = cluster.allocate(spec(name="long", gpus=1))
+        done = muster("state", "restore", str(backup), "--force", "--check")
+        assert done.stderr == (
+            f"muster: long ({running.id}) holds gpu1, and the backup knows nothing of it: "
+            f"end it first (release.yml -e muster_release={running.id})\n"
+        )
+        done = muster("state", "restore", str(backup), "--force", "--json")
+        assert done.stderr == (
+            f"muster: long ({running.id}) held gpu1, and the state knows nothing of it any more; if it still runs, "
+            f"restore {json.loads(done.stdout)['replaced']} and end it (release.yml -e muster_release={running.id})\n"
+        )
+        assert muster("state", "restore", str(backup), "--force").stderr == ""
 
     def test_without_a_name_it_is_the_newest(
         self, muster: Muster, cluster: Cluster, backup: Path, location: Path

@@ -125,3 +125,24 @@ def test_an_export_that_cannot_be_written_is_one_sentence(muster: Muster, cluste
     done = muster("state", "export", str(tmp_path))
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == f"muster: {tmp_path} cannot be written: Is a directory (name another file)\n"
+
+
+def test_an_export_does_not_overwrite_the_store(
+    muster: Muster, cluster: Cluster, location: Path, content: Callable[[], dict[str, bytes]]
+) -> None:
+    before = content()
+    done = muster("state", "export", str(location / "state.json"))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"muster: {location}/state.json lies in the store itself (name a file somewhere else)\n"
+    assert content() == before
+
+
+def test_of_a_store_without_state_there_is_no_export(muster: Muster, location: Path, tmp_path: Path) -> None:
+    done = muster("state", "export", str(tmp_path / "export.json"))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"muster: there is no state in {location} to export (run sync.yml first")
+    assert not (tmp_path / "export.json").exists()
+
+
+def test_a_dash_is_the_terminal(muster: Muster, cluster: Cluster) -> None:
+    assert muster("state", "export", "-").stdout == muster("state", "export").stdout

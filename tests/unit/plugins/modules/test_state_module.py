@@ -121,15 +121,33 @@ class TestRestored:
         assert (foreseen["changed"], foreseen["serial"], foreseen["file"]) == (True, 1, backup)
         assert content() == before
         assert administrative(cluster) == "drained"
-        assert run_module("state", state="restored", path=backup, force=True) == foreseen
+        assert (foreseen["undone"], foreseen["replaced"]) == (1, None)
+        done = run_module("state", state="restored", path=backup, force=True)
+        assert done == foreseen | {"replaced": done["replaced"]}
+        assert Path(done["replaced"]).name.startswith("state-00000000000000000002-")
         assert administrative(cluster) == "enabled"
         for check_mode in (True, False):
             again = run_module("state", state="restored", path=backup, force=True, check_mode=check_mode)
-            assert again == foreseen | {"changed": False}
+            assert again == foreseen | {"changed": False, "undone": 0}
         assert len(list(Path(location, "backups").iterdir())) >= 2, "what was replaced is kept"
         last = list(cluster.history())[-1]
         assert last["who"].startswith("ansible:")
         assert last["why"] == f"restore {Path(backup).name}, serial 1"
+
+    @pytest.mark.parametrize(
+        ("words", "sentence"),
+        [
+            ({"state": "verified", "path": "/srv/backup.json"}, "path means nothing with state=verified"),
+            ({"state": "backed_up", "jobs_older_than": "1d"}, "jobs_older_than means nothing with state=backed_up"),
+            ({"state": "compacted", "keep": 3}, "keep means nothing with state=compacted (it is for backed_up)"),
+        ],
+    )
+    def test_what_would_be_ignored_is_refused(
+        self, run_module: Run, cluster: Cluster, words: dict[str, Any], sentence: str
+    ) -> None:
+        result = run_module("state", **words)
+        assert (result["failed"], result["error"]["code"]) == (True, "invalid_input")
+        assert sentence in result["msg"]
 
     def test_it_must_be_said_what_to_restore(self, run_module: Run, cluster: Cluster) -> None:
         result = run_module("state", state="restored")
