@@ -83,6 +83,7 @@ def unknown_job(reference: str, known: Iterable[Mapping[str, Any]]) -> NotFound:
 
 def submit(draft: Draft, spec: JobSpec, *, who: str, now: datetime) -> Job:
     """A new job, QUEUED. Names may repeat: each launch is a run of its own."""
+    spec.refuse_exposed_secrets()
     retire(draft, now)
     identity = new_job_id(now)
     while draft.get("jobs", identity) is not None:

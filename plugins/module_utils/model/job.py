@@ -11,8 +11,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from .errors import InvalidTransition
-from .masking import masked
+from .errors import InvalidInput, InvalidTransition
+from .masking import exposed, masked
 from .names import job_name_fault, label_text
 
 State = Literal["QUEUED", "ALLOCATED", "STARTING", "RUNNING", "SUCCEEDED", "FAILED", "CANCELED", "LOST"]
@@ -182,6 +182,14 @@ class JobSpec(_Form):
         """The variables in ``env`` whose values are secrets."""
         hidden = masked(self.env, self.secrets)
         return [name for name, value in self.env.items() if hidden[name] != value]
+
+    def refuse_exposed_secrets(self) -> None:
+        """Raise :class:`InvalidInput` where the command, which the state keeps as it is, has a secret in it."""
+        if secret := exposed(self.command, self.env, self.secrets):
+            raise InvalidInput(
+                f"the command of {self.name} has {secret} in it, and commands are kept and shown as they are",
+                "let the program read it from its environment",
+            )
 
     def without_secrets(self) -> JobSpec:
         """The same spec as the state may keep it: see :mod:`.masking`."""

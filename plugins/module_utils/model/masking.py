@@ -9,7 +9,7 @@ Better one harmless value too many than one password: whoever launches a job sti
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 SECRET = "********"
 
@@ -19,6 +19,9 @@ _NAME = re.compile(
 )
 """HF_TOKEN, WANDB_API_KEY, PGPASSWORD, but not TOKENIZERS_PARALLELISM, nor the shell's PWD."""
 
+_SHORTEST = 4
+"""A shorter value stands in a command by chance."""
+
 _PASSWORD_IN_URL = re.compile(r"://[^/\s:@]*:[^/\s@]+@")
 
 
@@ -26,6 +29,18 @@ def masked(env: Mapping[str, str], marked: Collection[str] = ()) -> dict[str, st
     """``env`` with the values of secrets replaced by :data:`SECRET`: those ``marked``, and what looks like one by its
     name or as a URL."""
     return {key: SECRET if value and key in marked or _is_secret(key, value) else value for key, value in env.items()}
+
+
+def exposed(command: Iterable[str], env: Mapping[str, str], marked: Collection[str] = ()) -> str | None:
+    """What secret stands in a command, which is kept as it is and shown by ``ps``; None if there is none."""
+    hidden = masked(env, marked)
+    for word in command:
+        if _PASSWORD_IN_URL.search(word):
+            return "a URL with a password"
+        for key, value in env.items():
+            if SECRET == hidden[key] != value and len(value) >= _SHORTEST and value in word:
+                return f"the value of {key}"
+    return None
 
 
 def _is_secret(key: str, value: str) -> bool:

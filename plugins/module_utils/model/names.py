@@ -10,6 +10,8 @@ import re
 from collections.abc import Iterable
 
 _JOB_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+_LONGEST_HOST = 253
+"""The longest name that the DNS knows (RFC 1035)."""
 _LABEL_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,62}")
 
 
@@ -19,6 +21,13 @@ def job_name_fault(name: str) -> str | None:
         return (
             f"{name!r} is no job name: use 1 to 63 letters, digits, '.', '_' or '-', no '..', a letter or digit first"
         )
+    return None
+
+
+def node_name_fault(name: str) -> str | None:
+    """What is wrong with a node's name, or None. An inventory may call hosts whatever it likes, in one visible word."""
+    if not 0 < len(name) <= _LONGEST_HOST or not name.isprintable() or set(name) & set(" /") or not name.strip("."):
+        return f"{name[:40]!r} is no node name: use 1 to {_LONGEST_HOST} printable letters without spaces and '/'"
     return None
 
 

@@ -336,6 +336,26 @@ def test_secrets_never_reach_the_state(cluster: Cluster, tmp_path: Path) -> None
     assert not any(b"hf_abc" in path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
 
 
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        (["run", "--token", "hf_abc"], "the value of HF_TOKEN"),
+        (["run", "--token=hf_abc"], "the value of HF_TOKEN"),
+        (["run", "by its mark"], "the value of CITY"),
+        (["run", "--db=postgres://me:hidden@db/x"], "a URL with a password"),
+    ],
+)
+def test_a_command_with_a_secret_in_it_is_refused_as_it_would_be_kept(
+    cluster: Cluster, command: list[str], told: str
+) -> None:
+    before = cluster.store.read().serial
+    env = {"HF_TOKEN": "hf_abc", "CITY": "by its mark", "PIN_KEY": "1", "NCCL_DEBUG": "INFO"}
+    with pytest.raises(InvalidInput, match=f"the command of ring has {told} in it"):
+        cluster.allocate(spec(nodes=1, env=env, secrets=["CITY"], command=command))
+    assert cluster.store.read().serial == before
+    cluster.allocate(spec(nodes=1, env=env, secrets=["CITY"], command=["run", "1", "INFO", "http://db:80/x"]))
+
+
 class Life(RuleBasedStateMachine):
     """Whatever is done to jobs in whatever order: nothing has two holders, and leases and states agree."""
 

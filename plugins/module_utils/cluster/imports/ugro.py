@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 from ...model import Admin, Job, Node, Reachability, iso, parse, validated
-from ...model.names import job_name_fault
+from ...model.names import job_name_fault, node_name_fault
 from .found import KEPT, Imported, Item, listed
 from .origin import Origin
 from .shapes import CountOf, Number, Shape, by_name, one_of, shaped
@@ -78,6 +78,8 @@ def _held(nodes: Mapping[str, _Node], jobs: Mapping[str, _Job]) -> dict[str, str
 
 
 def _node(name: str, node: _Node, raw: Any, job: str | None, origin: Origin, found: Imported) -> Item:
+    if fault := node_name_fault(name):
+        raise origin.fault("nodes", fault)
     place = f"nodes.{name}"
     checked = _utc({"last_check": node.last_check}, ("last_check",), place, origin, found)
     if checked and parse(checked) > origin.now:
