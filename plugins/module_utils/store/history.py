@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 from .files import said_of
-from .journal import Journal, Line, first_line, packed, read_segment
+from .journal import Journal, first_line, packed, read_segment
 from .loading import JOURNAL
 from .state import Record
+
+Result = TypeVar("Result")
 
 
 def transactions(place: Path, since: str, *, reached: int, tell: Callable[[str], None]) -> Iterator[Record]:
@@ -22,14 +25,10 @@ def transactions(place: Path, since: str, *, reached: int, tell: Callable[[str],
     """
     with said_of(place / JOURNAL, "read"):
         segments = list(Journal(place / JOURNAL).segments().items())
-        begin = 0
-        for index, (_after, path) in enumerate(segments):
-            first = first_line(path) if since else None
-            if first and first["at"] <= since:
-                begin = index
+        begin = _begin(segments, since) if since else 0
         told = segments[begin][0] if segments else 0
         for _after, path in segments[begin:]:
-            for line in _lines(path):
+            for line in _if_there(read_segment, path)[0]:
                 record = line.document
                 if "serial" in record:
                     _tell_of_gap(told, record.get("after", record["serial"] - 1), tell)
@@ -39,11 +38,21 @@ def transactions(place: Path, since: str, *, reached: int, tell: Callable[[str],
         _tell_of_gap(told, reached, tell)
 
 
-def _lines(path: Path) -> list[Line]:
+def _begin(segments: list[tuple[int, Path]], since: str) -> int:
+    """Which segment is the first with anything of that time."""
+    begins = [first["at"] if (first := _if_there(first_line, path)) else "" for _after, path in segments]
+    told = [at for at in begins if at]
+    if told != sorted(told):  # the clock was put back: what is of that time can be anywhere
+        return 0
+    return max((index for index, at in enumerate(begins) if at and at <= since), default=0)
+
+
+def _if_there(read: Callable[[Path], Result], path: Path) -> Result:
+    """Also if it was packed meanwhile."""
     try:
-        return read_segment(path)[0]
-    except FileNotFoundError:  # it was packed meanwhile
-        return read_segment(packed(path))[0]
+        return read(path)
+    except FileNotFoundError:
+        return read(packed(path))
 
 
 def _tell_of_gap(told: int, follows: int, tell: Callable[[str], None]) -> None:

@@ -104,7 +104,7 @@ def _check_journal(journal: Journal, found: Verified) -> None:
         first = first_line(path)
         lines, end = read_segment(path)
         last = turn == len(segments)
-        if first is None or first["after"] != after:
+        if first is None or first["after"] != after or not lines:
             if not (last and b"\n" not in path.read_bytes()):
                 found.problems.append(f"{path} is damaged: its first line is not whole")
                 reached = None

@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import shutil
 from collections.abc import Iterable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from muster.model import Damaged, utc_now
-from muster.model.times import iso
+from muster.model.times import UTC, iso
 from muster.store import DirectoryStore, Record, back_up, restore
 
 from .disk import holding, put
@@ -191,6 +192,16 @@ class TestSince:
         assert serials(long, at[6]) == [7, 8, 9]
         assert serials(long) == [5, 6, 7, 8, 9]
         assert gaps(long) == [], "who moved them away knows it"
+
+
+def test_a_clock_that_was_put_back_hides_nothing(store: DirectoryStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    for hour in (10, 12, 9, 13):
+        at = datetime(2026, 11, 1, hour, tzinfo=UTC)
+        monkeypatch.setattr("muster.store.journal.utc_now", lambda at=at: at)
+        if hour == 9:
+            store.compact(who="tester")
+        put(store, {"name": "n1", "size": hour})
+    assert serials(store, "2026-11-01T11:00:00.000000Z") == [2, 4]
 
 
 class TestDamage:
