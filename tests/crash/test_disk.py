@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from muster.model import StoreError
-from muster.store import DirectoryStore
+from muster.store import DirectoryStore, back_up
 
 from tests.crash.mounts import make_read_only, small_disk
 from tests.crash.oracle import books, check_files, check_history, contents, history, refuse
@@ -45,6 +45,12 @@ def test_a_file_that_root_left_in_the_store_of_a_user_is_named_with_its_owner(na
     with everybodys_directory() as directory:
         os.chown(directory, NOBODY, NOBODY)
         Child(tmp_path / "errors", write_after_root, directory / "store", name).done()
+
+
+def test_what_root_writes_into_the_store_of_a_user_stays_the_users(tmp_path: Path) -> None:
+    with everybodys_directory() as directory:
+        os.chown(directory, NOBODY, NOBODY)
+        Child(tmp_path / "errors", write_as_root_between, directory / "store").done()
 
 
 def fill_and_free(disk: Path) -> None:
@@ -142,6 +148,24 @@ def write_after_root(path: Path, name: str) -> None:
     clerk.act()
     os.seteuid(0)
     check_whole(path)
+
+
+def write_as_root_between(path: Path) -> None:
+    """Everything that makes files, as root; whether the store is there yet or not."""
+    for _time in range(2):
+        clerk = Clerk(path, "root", compact_bytes=TINY)
+        for _turn in range(9):
+            clerk.act()
+        clerk.store.contacted({"n1": "2026-11-23T12:00:00.000000Z"})
+        back_up(clerk.store)
+        assert {made.stat().st_uid for made in [path, *path.rglob("*")]} == {NOBODY}
+        os.seteuid(NOBODY)
+        owner = Clerk(path, "owner", compact_bytes=TINY)
+        for _turn in range(9):
+            owner.act()
+        back_up(owner.store)
+        check_whole(path)
+        os.seteuid(0)
 
 
 def refused(clerk: Clerk, *words: str) -> None:

@@ -6,9 +6,7 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
-import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,9 +16,9 @@ from typing import BinaryIO, cast
 from ..model import Damaged, InvalidInput, NotFound, StoreError, counted
 from .directory import LOCK_TIMEOUT_S, DirectoryStore
 from .document import SCHEMA
-from .files import content_of, make_directory, packing, replace_durably, said_of, sync_directory
-from .loading import BACKUP_NAMES, BACKUPS, read_snapshot
-from .lock import taken
+from .files import OpenFile, content_of, make_directory, packing, replace_durably, said_of, sync_directory
+from .loading import BACKUPS, named_backups, read_snapshot
+from .lock import release, taken
 from .migration import upgrade
 from .snapshot import MARK, Snapshot
 from .tables import Tables
@@ -29,8 +27,6 @@ KEEP = 10
 """How many backups stay unless the caller says otherwise."""
 _SHORT = 8
 """How much of its lineage the name of a backup shows."""
-_NAME = re.compile(r"state-([0-9]{20})-([^-]+)-[0-9]{8}T[0-9]{6}Z\.json(\.gz)?")
-"""What :func:`back_up` calls a backup: its serial and lineage. Other files beside them are not ours to rotate."""
 _ELSEWHERE = "nothing was changed; name another directory for backups"
 
 
@@ -85,7 +81,7 @@ def back_up(
         with _alone_in(directory):
             made = _planned(directory, tables, keep, packed)
             if made.written:
-                for unfinished in directory.glob(f".{BACKUP_NAMES}.new"):
+                for unfinished in directory.glob(".state-*.json*.new"):
                     unfinished.unlink(missing_ok=True)
                 replace_durably(made.path, lambda file: _write(tables, file, packed))
                 sync_directory(directory)
@@ -98,8 +94,7 @@ def back_up(
 def backups(directory: Path, lineage: str = "") -> list[Path]:
     """The backups in a directory, the newest last; with ``lineage``, those of this cluster."""
     with said_of(directory, "read"):
-        named = {path: _NAME.fullmatch(path.name) for path in directory.glob(BACKUP_NAMES)}
-        return sorted(path for path, name in named.items() if name and name[2].startswith(lineage[:_SHORT]))
+        return [path for path in named_backups(directory) if _lineage_in(path).startswith(lineage[:_SHORT])]
 
 
 def newest_backup(store: DirectoryStore) -> Path:
@@ -122,7 +117,7 @@ def _lineage_of(store: DirectoryStore, directory: Path) -> str:
         tables = store.read()
         if tables.serial:
             return tables.lineage
-    found = {path.name.split("-")[2] for path in backups(directory)}
+    found = {_lineage_in(path) for path in backups(directory)}
     if len(found) > 1:
         raise NotFound(
             f"{directory} has backups of {len(found)} clusters, and no state says which is meant", "name one"
@@ -194,14 +189,14 @@ def check_snapshot(path: Path) -> None:
 @contextlib.contextmanager
 def _alone_in(directory: Path) -> Iterator[None]:
     """Let nobody else write backups there meanwhile. It is the directory that is locked: the store may be read-only."""
-    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    if not taken(handle, LOCK_TIMEOUT_S):
-        raise StoreError(f"{directory} is in use by another backup for over {LOCK_TIMEOUT_S:g} s", "look at that one")
+    file = OpenFile(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
+        if not taken(file, LOCK_TIMEOUT_S):
+            why = f"{directory} is in use by another backup for over {LOCK_TIMEOUT_S:g} s"
+            raise StoreError(why, "look at that one")
         yield
     finally:
-        fcntl.flock(handle, fcntl.LOCK_UN)
-        os.close(handle)
+        release(file)
 
 
 def _write(tables: Tables, file: BinaryIO, packed: bool) -> None:
@@ -246,6 +241,10 @@ def _is_good(path: Path) -> bool:
     except (StoreError, OSError):
         return False
     return True
+
+
+def _lineage_in(path: Path) -> str:
+    return path.name.split("-")[2]
 
 
 def _serial_of(path: Path) -> int:

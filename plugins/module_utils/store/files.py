@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import os
 import pwd
@@ -37,6 +38,8 @@ class OpenFile:
     def __init__(self, path: Path, flags: int = os.O_RDONLY) -> None:
         self._path = path
         self.handle = os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        if flags & os.O_CREAT:
+            give_to_owner(self.handle, path.parent)
         status = os.fstat(self.handle)
         self.identity = (status.st_dev, status.st_ino)
         """No other file has it while this one is open."""
@@ -53,7 +56,7 @@ class OpenFile:
         return found
 
     def __del__(self) -> None:
-        if hasattr(self, "handle"):
+        with contextlib.suppress(AttributeError, OSError):  # it could not be opened; nobody can help it
             os.close(self.handle)
 
 
@@ -89,11 +92,12 @@ def content_of(path: Path) -> bytes:
 
 def identity(path: Path) -> tuple[int, int] | None:
     """Which file has this name now (see :class:`OpenFile`); None if there is none."""
-    try:
-        status = os.stat(path)
-    except FileNotFoundError:
-        return None
-    return status.st_dev, status.st_ino
+    with said_of(path, "read"):
+        try:
+            status = os.stat(path)
+        except FileNotFoundError:
+            return None
+        return status.st_dev, status.st_ino
 
 
 def packing(file: BinaryIO) -> gzip.GzipFile:
@@ -113,6 +117,7 @@ def replace_durably(path: Path, write: Callable[[BinaryIO], object], before: Cal
     try:
         with open(handle, "wb") as file:
             os.fchmod(handle, 0o600)
+            give_to_owner(handle, path.parent)
             write(file)
             file.flush()
             os.fsync(handle)
@@ -154,8 +159,17 @@ def make_directory(path: Path) -> None:
         return
     missing = [place for place in (path, *path.parents) if not place.exists()]
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for place in missing:
+    for place in reversed(missing):
+        give_to_owner(place, place.parent)
         sync_directory(place.parent)
+
+
+def give_to_owner(new: int | Path, directory: Path) -> None:
+    """Let what root has made in somebody's directory belong to them: else one ``sudo`` locks them out."""
+    if os.geteuid() == 0:
+        owner = os.stat(directory)
+        if owner.st_uid != 0:
+            os.chown(new, owner.st_uid, owner.st_gid)
 
 
 class said_of:

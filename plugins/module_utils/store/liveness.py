@@ -19,7 +19,7 @@ from urllib.parse import quote, unquote
 
 from ..model import iso, parse
 from ..model.times import UTC
-from .files import make_directory, said_of
+from .files import give_to_owner, make_directory, said_of
 
 DIRECTORY = "liveness"
 _MARK = "@"
@@ -54,13 +54,16 @@ def contacted(place: Path, seen: Mapping[str, str]) -> None:
     """Note that these nodes were seen (name -> ISO 8601); an older time never replaces a newer one."""
     with said_of(place / DIRECTORY, "written"):
         make_directory(place)
-        (place / DIRECTORY).mkdir(mode=0o700, exist_ok=True)
+        if not os.path.isdir(place / DIRECTORY):
+            (place / DIRECTORY).mkdir(mode=0o700, exist_ok=True)
+            give_to_owner(place / DIRECTORY, place)
         for name, at in seen.items():
             file, time_ns = _file(place, name), (parse(at) - _EPOCH) // timedelta(microseconds=1) * 1000
             handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
             try:
                 status = os.fstat(handle)
                 if status.st_size == 0:
+                    give_to_owner(handle, place / DIRECTORY)
                     os.pwrite(handle, name.encode(errors="surrogateescape"), 0)
                 if status.st_size == 0 or status.st_mtime_ns < time_ns:
                     os.utime(handle, ns=(time_ns, time_ns))

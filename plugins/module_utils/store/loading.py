@@ -32,8 +32,8 @@ STATE, BACKUP, BACKUPS, JOURNAL, DAMAGED, LOCK = (
 )
 """The names in a store's directory."""
 
-BACKUP_NAMES = "state-*.json*"
-"""How backups are called, the newest last."""
+BACKUP_NAME = re.compile(r"state-([0-9]{20})-([^-]+)-[0-9]{8}T[0-9]{6}Z\.json(\.gz)?")
+"""How backups are called: by serial and lineage. Other files beside them are somebody else's."""
 
 CHECKED_AT_ONCE_BYTES = 1 << 22
 """A snapshot no larger is checked whole by readers as well (0.4 ms a MiB); of a larger one, what they read of it."""
@@ -109,6 +109,11 @@ def read_snapshot(path: Path, *, whole: bool = True) -> tuple[Read, State]:
         return file, first_schema(file(0, file.size), str(path), damage)
 
 
+def named_backups(directory: Path) -> list[Path]:
+    """The files in ``directory`` that are called like backups, the newest last."""
+    return sorted(path for path in directory.glob("state-*.json*") if BACKUP_NAME.fullmatch(path.name))
+
+
 def _begin(
     place: Path, journal: Journal, troubles: list[str], damaged: list[Path], whole: bool
 ) -> tuple[OpenFile | None, State | None, Segment | None]:
@@ -122,9 +127,12 @@ def _begin(
             return None, None, None
         if path.name == STATE and not troubles:
             troubles.append(f"{path} is missing")
-    there = sorted((place / BACKUPS).glob(BACKUP_NAMES), reverse=True)
-    for path in there:
-        found = _opened_state(path, [], [], whole=True)
+    there = named_backups(place / BACKUPS)
+    for path in reversed(there):
+        try:
+            found = _opened_state(path, [], [], whole=True)
+        except StoreError:
+            continue
         segment = journal.holding(found[1].serial) if found else None
         if found and segment and segment.leads_through(found[1]):
             troubles.append(f"it is made again of {path} and the journal")

@@ -20,7 +20,7 @@ from typing import NamedTuple
 from ..model import StoreError, iso
 from ..model.times import UTC
 from .document import dumped, loaded
-from .files import said_of
+from .files import OpenFile, said_of
 
 _WITNESS = 51
 """How many bytes in front say what was acknowledged last: serial and epoch in 20 digits each, and their CRC-32."""
@@ -63,27 +63,27 @@ class exclusive:
 
     def __enter__(self) -> Held:
         with said_of(self._path, "locked"):
-            self._handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            if not taken(self._handle, self._timeout_s):
-                raise StoreError(
-                    f"{self._path.parent} is locked by {_holder(self._path)} and was not free within "
-                    f"{self._timeout_s:g} s",
-                    "wait for it to finish, or look at that process",
-                )
-            self._process = os.getpid()
+            file = OpenFile(self._path, os.O_RDWR | os.O_CREAT)
             try:
-                return Held(self._handle)
+                if not taken(file, self._timeout_s):
+                    raise StoreError(
+                        f"{self._path.parent} is locked by {_holder(self._path)} and was not free within "
+                        f"{self._timeout_s:g} s",
+                        "wait for it to finish, or look at that process",
+                    )
+                held = Held(file.handle)
+                self._process, self._file = os.getpid(), file
+                return held
             except BaseException:
-                self.__exit__()
+                release(file)
                 raise
 
     def __exit__(self, *_error: object) -> None:
         # The lock is shared with a process that was forked meanwhile: to close our end alone would not give it up, and
         # the child must not give up its parent's.
-        with contextlib.suppress(OSError):  # what was done under it is done
-            if os.getpid() == self._process:
-                fcntl.flock(self._handle, fcntl.LOCK_UN)
-            os.close(self._handle)
+        if os.getpid() == self._process:
+            release(self._file)
+        del self._file
 
 
 def witness(text: bytes) -> Witness:
@@ -107,28 +107,32 @@ def is_blank(text: bytes) -> bool:
     return not text[:_WITNESS].strip(b"\0")
 
 
-def taken(handle: int, timeout_s: float) -> bool:
-    """Lock an open file or directory, in turn with all others. False if it was not free within ``timeout_s``: then it
-    is not the caller's to close any more."""
+def taken(file: OpenFile, timeout_s: float) -> bool:
+    """Lock an open file or directory, in turn with all others; False if it was not free within ``timeout_s``."""
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file.handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         return True
     except BlockingIOError:
-        return _waited(handle, timeout_s)
+        return _waited(file, timeout_s)
 
 
-def _waited(handle: int, timeout_s: float) -> bool:
-    """Wait for the lock in the kernel's queue: who asks again and again is overtaken by all who wait. When the time is
-    over, the file is closed as soon as the kernel gives it."""
+def release(file: OpenFile) -> None:
+    """Give the lock up, for forked processes that share it as well. What was done under it is done."""
+    with contextlib.suppress(OSError):
+        fcntl.flock(file.handle, fcntl.LOCK_UN)
+
+
+def _waited(file: OpenFile, timeout_s: float) -> bool:
+    """Wait for the lock in the kernel's queue: who asks again and again is overtaken by all who wait. Whoever has given
+    up meanwhile gives it back as soon as the kernel gives it."""
     turn, given_up, agreed = threading.Event(), threading.Event(), threading.Lock()
 
     def wait() -> None:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        fcntl.flock(file.handle, fcntl.LOCK_EX)
         with agreed:
             turn.set()
-            late = given_up.is_set()
-        if late:
-            os.close(handle)
+            if given_up.is_set():
+                release(file)
 
     threading.Thread(target=wait, name="muster-lock", daemon=True).start()
     try:
@@ -137,9 +141,7 @@ def _waited(handle: int, timeout_s: float) -> bool:
     except BaseException:  # Ctrl-C
         with agreed:
             given_up.set()
-            if turn.is_set():
-                os.close(handle)
-        raise
+        raise  # whoever called gives up what the thread has got by now
     with agreed:
         if not turn.is_set():
             given_up.set()
