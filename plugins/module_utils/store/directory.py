@@ -178,7 +178,7 @@ class DirectoryStore:
         loaded = self._loaded
         if loaded is None or loaded.base is None or loaded.troubles:
             return None
-        with said_of(self.path, "read"):
+        with said_of(self.path, "read"), self._anew_if_interrupted():
             if identity(self._state) != loaded.base.identity or loaded.segment.replaced():
                 return None
             if loaded.segment.grown():
@@ -186,6 +186,15 @@ class DirectoryStore:
                     loaded.state, self._handed_out = loaded.state.copy(), False
                 loaded.end = loaded.segment.follow(loaded.state)
         return None if loaded.end is End.DAMAGED else loaded
+
+    @contextlib.contextmanager
+    def _anew_if_interrupted(self) -> Iterator[None]:
+        """What is in memory may be half of what is on disk after an error, or Ctrl-C: read all of it again."""
+        try:
+            yield
+        except BaseException:
+            self._loaded = None
+            raise
 
     def _load(self, *, whole: bool = False) -> Loaded:
         with said_of(self.path, "read"):
@@ -239,42 +248,54 @@ class DirectoryStore:
                 self._tell(damage.message)
                 allowed(None, lock.witness.serial)
                 self._upkeep.set_all_aside()
-                return self._restore_anew(lock, source, said)
+                return self._restore_over_ruins(lock, source, said)
             allowed(None if loaded.fresh else loaded.state.lineage, loaded.state.serial)
-            if loaded.fresh:
-                return self._restore_anew(lock, source, said)
+            if loaded.fresh:  # an empty state of that cluster, and then as anywhere
+                loaded.state.lineage = source.lineage
+                loaded = self._rebase(loaded)
             draft = Draft(loaded.state)
             draft.become(source)
-            if not (changes := draft.changes()) and source.lineage == loaded.state.lineage:
+            if not draft.changes() and source.lineage == loaded.state.lineage:
                 return False
-            keep()
+            if loaded.state.serial:
+                keep()
             self._write(loaded, lock, _restoring(lock, draft, source, said), draft)
-            self._fold(self._up_to_date() or self._load())
-            return bool(changes)
+            self._fold(loaded)
+            return True
 
-    def _restore_anew(self, lock: Held, source: Tables, said: Mapping[str, str]) -> bool:
-        """Restore where there is nothing to begin with: all of it is there when the snapshot is, before it nothing."""
+    def _restore_over_ruins(self, lock: Held, source: Tables, said: Mapping[str, str]) -> bool:
+        """Restore where nothing can be used: all of it is there when the snapshot is, before it nothing."""
         state = State(source.lineage, serial=lock.witness.serial, schema=SCHEMA)
-        segment = self._journal.segment(state)
+        with said_of(self._journal.path, "read"):
+            segment = self._journal.segment(state)
         draft = Draft(state)
         draft.become(source)
         record = _restoring(lock, draft, source, said)
-        state.apply(record, segment.append(record), draft.written)
-        self._rebase(Loaded(state, segment, End.WHOLE, None))
-        lock.note(state.serial, given_epoch(record))
-        self.transactions += 1
+        ruin = identity(self._state)
+        try:
+            state.apply(record, segment.append(record), draft.written)
+            self._upkeep.rebase(Loaded(state, segment, End.WHOLE, None))
+        except StoreError as error:
+            if identity(self._state) != ruin:
+                why = "the backup is in place; whether it stays there shows when the disk is well again"
+                raise StoreError(error.message, why) from error
+            segment.path.unlink(missing_ok=True)
+            raise
+        finally:
+            self._loaded = None
+        self._acknowledge(lock, record)
         return True
 
     def _write(self, loaded: Loaded, lock: Held, record: Record, draft: Draft) -> None:
         """Put one transaction on disk, acknowledge it, and follow it."""
-        try:
+        with self._anew_if_interrupted():
             chain = loaded.segment.append(record)
-        except BaseException:
-            self._loaded = None
-            raise
-        if self._handed_out:
-            loaded.state, self._handed_out = loaded.state.copy(), False
-        loaded.state.apply(record, chain, draft.written)
+            if self._handed_out:
+                loaded.state, self._handed_out = loaded.state.copy(), False
+            loaded.state.apply(record, chain, draft.written)
+        self._acknowledge(lock, record)
+
+    def _acknowledge(self, lock: Held, record: Record) -> None:
         with contextlib.suppress(OSError):  # it is on disk: a witness that lags is no reason to say otherwise
             lock.note(record["serial"], given_epoch(record))
         self.transactions += 1

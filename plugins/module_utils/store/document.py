@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from ..model import StoreError
+
 Document = dict[str, Any]
 
 SCHEMA = 2
@@ -22,6 +24,10 @@ _SCALARS = frozenset({str, int, float, bool, type(None)})
 _encode = json.JSONEncoder(separators=(",", ":")).encode
 
 
+class TooDeep(StoreError, ValueError):
+    """It need not be damaged: whoever has a shorter stack can read it."""
+
+
 def dumped(value: Any) -> bytes:
     """``value`` as JSON on one line. ASCII: stock TinyDB opens files in the encoding of the locale, and the tail of a
     log may hold any byte."""
@@ -29,11 +35,11 @@ def dumped(value: Any) -> bytes:
 
 
 def loaded(text: bytes) -> Any:
-    """What :func:`dumped` wrote; raises ValueError if it is not JSON."""
+    """What :func:`dumped` wrote; raises ValueError if it is not JSON, or too deep for the stack as it is."""
     try:
         return json.loads(text.decode("utf-8"))
     except RecursionError as error:
-        raise ValueError("it is nested too deeply") from error
+        raise TooDeep("a document is nested too deeply to be read here", "nothing was changed") from error
 
 
 def own(value: Any) -> Any:

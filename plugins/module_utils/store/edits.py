@@ -43,7 +43,7 @@ def _compare(before: Any, after: Any, path: tuple[str | int, ...], found: list[E
     if kind is not other:  # 1, 1.0 and true are equal to Python only
         found.append({"path": list(path), "from": before, "to": after})
     elif kind is not dict and kind is not list:
-        if before != after:
+        if before != after and (before == before or after == after):  # NaN is no other than NaN
             found.append({"path": list(path), "from": before, "to": after})
     elif not _alike(before, after):
         _walk(before, after, path, found)

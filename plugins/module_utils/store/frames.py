@@ -10,7 +10,8 @@ import zlib
 from collections.abc import Mapping
 from typing import Any
 
-from .document import Document, dumped, loaded
+from ..model import StoreError
+from .document import Document, TooDeep, dumped, loaded
 
 _TAIL = b',"crc":"%08x"}'
 _TAIL_LENGTH = 18
@@ -36,8 +37,10 @@ def unframed(line: bytes, chain: int = 0) -> tuple[Document, int] | None:
         return None
     try:
         return loaded(body + b"}"), crc
-    except ValueError:  # written like this: no checksum would be right by chance
-        return None
+    except TooDeep:
+        raise
+    except ValueError as error:  # written like this, as no checksum is right by chance: to be kept
+        raise StoreError(f"a line with the right checksum cannot be read: {error}", "nothing was changed") from error
 
 
 def all_whole(text: bytes, chain: int = 0) -> tuple[int, int] | None:

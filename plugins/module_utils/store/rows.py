@@ -166,19 +166,18 @@ class Table:
         for side, found in (("from", None), ("to", number)):
             if side in edit:
                 name = edit[side][self.key] if edit["path"] == [] else edit[side]
-                self._names[name] = found
-
-
-def misfit() -> Damaged:
-    """What is raised where the journal says what cannot be."""
-    return Damaged("the journal does not fit the snapshot that it follows", "muster state verify says more")
+                # In one transaction a name may go from one document to another, in whatever order they stand there.
+                if found is not None or self.find(name) == number:
+                    self._names[name] = found
 
 
 def _edited(document: Any, edits: list[Edit]) -> Any:
     try:
         return edited(document, edits)
     except (LookupError, TypeError, AttributeError) as error:
-        raise misfit() from error
+        raise Damaged(
+            "the journal does not fit the snapshot that it follows", "muster state verify says more"
+        ) from error
 
 
 def _is_made(edits: list[Edit]) -> bool:

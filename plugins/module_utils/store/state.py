@@ -9,10 +9,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from .document import Document, dumped, loaded
-from .rows import Table, misfit
+from .rows import Table
 
 Record = dict[str, Any]
 """A transaction as the journal has it: ``serial``, ``at``, ``who``, ``why``, ``changes``."""
+
+_LOOKED_UP_SINGLY = 4
+"""How many documents are looked for in what waits, before all of it is parsed."""
 
 
 class State:
@@ -30,6 +33,7 @@ class State:
         """Who made the last transaction, why, and when (``who``, ``why``, ``at``)."""
         self._content: tuple[dict[str, Table], bytes] = {}, b""
         """The tables, and a segment of the journal that they do not show yet. Replaced as one: threads read it."""
+        self._looked_up = 0
 
     @property
     def tables(self) -> dict[str, Table]:
@@ -59,7 +63,9 @@ class State:
         that changed it are parsed, and no other."""
         tables, waiting = self._content
         table = tables.get(name) or Table(name, None)
-        if waiting and b'"path":[%s]' % dumped(table.key) in waiting:  # a name went from one document to another
+        self._looked_up += 1
+        many = self._looked_up > _LOOKED_UP_SINGLY
+        if waiting and (many or b'"path":[%s]' % dumped(table.key) in waiting):  # or a name went elsewhere
             table = self.table(name)
         elif waiting:
             table = table.copy()
@@ -99,10 +105,7 @@ def _apply(
 
 def _parsed(lines: Iterable[bytes]) -> list[Record]:
     """Lines of the journal that have the right checksum; all at once, which is twice as fast."""
-    try:
-        records: list[Record] = loaded(b"[%s]" % b",".join(lines))
-    except ValueError as error:  # written like this
-        raise misfit() from error
+    records: list[Record] = loaded(b"[%s]" % b",".join(lines))
     return records
 
 

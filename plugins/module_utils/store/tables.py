@@ -74,7 +74,7 @@ class Tables:
 
     def rev(self, table: str, key: str) -> int:
         """The serial of the transaction that changed this document last; 0 if there is none."""
-        number = self._state.table(table).find(key)
+        number = self.number(table, key)
         return 0 if number is None else self._state.table(table).rev(number)
 
     def rev_of(self, table: str, number: int) -> int:
@@ -175,6 +175,10 @@ class Draft(Tables):
                 if difference(self._current(table, number), document):
                     self.write(table, number, document)
 
+    def names(self) -> list[str]:
+        """As in :class:`Tables`."""
+        return sorted({*super().names(), *(name for name in self._work if self.count(name))})
+
     def next_number(self, table: str) -> int:
         """A number for a new document, which is given only once."""
         self._last[table] = max(self._last.get(table, 0), self._state.table(table).last) + 1
@@ -184,6 +188,8 @@ class Draft(Tables):
         """Put ``document`` (the draft's own from now on) at this number, or nothing. Muster's tables name each once."""
         if table in OWN_TABLES:
             raise InvalidInput(f"table {table} belongs to the store", "choose another name")
+        if table == "meta":
+            self._refuse_older_epoch(number, document)
         if key := KEYS.get(table):
             self._rename(table, key, number, document)
         self._edits.pop((table, number), None)
@@ -275,6 +281,14 @@ class Draft(Tables):
         if document is not None:
             names[document[key]] = number
 
+    def _refuse_older_epoch(self, number: int, document: Document | None) -> None:
+        """Nodes refuse whoever comes with an older one, so a token must not be given again."""
+        there = self._current("meta", number)
+        if there and there["key"] == _EPOCH_ROW:
+            epoch = document.get("epoch") if document and document["key"] == _EPOCH_ROW else None
+            if type(epoch) is not int or epoch < there["epoch"]:
+                raise InvalidInput("the epoch only rises: its row in meta can neither go nor fall", "leave it there")
+
     def _current(self, table: str, number: int) -> Document | None:
         """The document as the draft has it, not to be changed."""
         work = self._work.get(table, {})
@@ -290,8 +304,9 @@ class Draft(Tables):
 def given_epoch(record: Record) -> int | None:
     """The fencing token that a transaction gave, if it gave one."""
     for change in record["changes"]:
-        if change["table"] == "meta" and change["key"] == _EPOCH_ROW and "to" in (edit := change["edits"][0]):
-            return int(edit["to"]["epoch"] if edit["path"] == [] else edit["to"])
+        for edit in change["edits"] if (change["table"], change.get("key")) == ("meta", _EPOCH_ROW) else ():
+            if "to" in edit and edit["path"] in ([], ["epoch"]):
+                return int(edit["to"]["epoch"] if edit["path"] == [] else edit["to"])
     return None
 
 

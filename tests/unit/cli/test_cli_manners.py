@@ -109,7 +109,8 @@ def test_a_state_changed_by_hand_is_not_believed_and_said_in_one_sentence(
     state.write_text(state.read_text().replace('"slots":2', '"slots":9'))
     done = muster("nodes")
     assert (done.returncode, done.stdout) == (0, whole), "the journal knows better"
-    assert done.stderr == f"muster: {state} is damaged: its checksum is wrong\n"
+    news = "its checksum is wrong; nothing was lost, and the next change mends it"
+    assert done.stderr == f"muster: {state} is damaged: {news}\n"
 
 
 def test_a_store_of_another_kind_is_one_sentence(muster: Muster) -> None:

@@ -58,6 +58,16 @@ def test_only_the_transactions_that_changed_it_are_parsed(long: DirectoryStore, 
     assert sum(parsed) < journal / 5
 
 
+def test_for_many_lookups_the_journal_is_parsed_once(long: DirectoryStore, parsed: list[int]) -> None:
+    journal = max((long.path / "journal").glob("*.jsonl")).stat().st_size
+    tables = DirectoryStore(long.path).read()
+    for _turn in range(10):
+        for name in NODES:
+            assert tables.get("nodes", name) is not None
+    of_the_journal = [length for length in parsed if length > 200]
+    assert journal <= sum(of_the_journal) < 2 * journal
+
+
 def rename(draft: Draft, before: str, after: str) -> None:
     number = draft.number("nodes", before)
     assert number is not None
