@@ -71,7 +71,7 @@ def history(
     elif found:
         show(*history_lines(found))
     else:
-        typer.echo("nothing was changed" + (" by that measure" if node or job or since else " yet"))
+        typer.echo("no transaction on record" + (" matches" if node or job or since else ""))
 
 
 @app.command("verify")

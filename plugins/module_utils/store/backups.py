@@ -105,7 +105,7 @@ def newest_backup(store: DirectoryStore) -> Path:
         if _is_good(path):
             return path
     if there:
-        raise NotFound(f"none of the {counted(len(there), 'backup')} in {directory} is whole", "name another file")
+        raise NotFound(f"no backup in {directory} is whole", "name a file somewhere else")
     others = backups(directory)
     newest = f"name the file; the newest of another cluster is {others[-1]}" if others else "name the file"
     raise NotFound(f"there is no backup of this cluster in {directory}", newest)

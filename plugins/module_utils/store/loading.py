@@ -138,7 +138,7 @@ def _begin(
             troubles.append(f"it is made again of {path} and the journal")
             return None, found[1], segment
     if there:
-        troubles.append(f"with none of the {counted(len(there), 'file')} in {place / BACKUPS} the journal goes on")
+        troubles.append(f"no backup in {place / BACKUPS} can be used with the journal")
     segment = journal.holding(0)
     return None, State(segment.lineage, schema=SCHEMA) if segment else None, segment
 

@@ -201,6 +201,19 @@ class TestRestore:
         done = muster("state", "restore", "--force")
         assert done.stdout.startswith(f"restored {newest} "), done.stderr
 
+    def test_that_is_the_newest_that_is_whole(
+        self, muster: Muster, cluster: Cluster, backup: Path, location: Path
+    ) -> None:
+        back_up(DirectoryStore(location)).path.write_bytes(b"")
+        destroy(location)
+        done = muster("state", "restore", "--force")
+        assert done.stdout.startswith(f"restored {backup} "), done.stderr
+        for path in backups(location / "backups"):
+            path.write_bytes(b"")
+        done = muster("state", "restore", "--force")
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr == f"muster: no backup in {location}/backups is whole (name a file somewhere else)\n"
+
     def test_of_a_destroyed_store_with_backups_of_two_clusters_one_must_be_named(
         self, muster: Muster, backup: Path, location: Path, tmp_path: Path
     ) -> None:

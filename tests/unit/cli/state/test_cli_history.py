@@ -64,7 +64,7 @@ class TestHistory:
         assert "hf_abc" not in whole
 
     def test_nothing_found_is_said(self, muster: Muster, cluster: Cluster) -> None:
-        assert muster("state", "history", "--since", "2126-01-01").stdout == "nothing was changed by that measure\n"
+        assert muster("state", "history", "--since", "2126-01-01").stdout == "no transaction on record matches\n"
 
     @pytest.mark.parametrize(
         ("words", "sentence"),

@@ -40,7 +40,7 @@ class TestEmpty:
 
     def test_each_says_that_there_is_nothing(self, muster: Muster, location: Path) -> None:
         assert muster("state", "show").stdout == f"{location} holds no state yet: run sync.yml\n"
-        assert muster("state", "history").stdout == "nothing was changed yet\n"
+        assert muster("state", "history").stdout == "no transaction on record\n"
         assert json.loads(muster("state", "history", "--json").stdout) == []
         assert json.loads(muster("state", "show", "--json").stdout)["serial"] == 0
         for command, sentence in (
