@@ -237,7 +237,7 @@ def _has_mark(path: Path) -> bool:
 
 def _is_good(path: Path) -> bool:
     try:
-        check_snapshot(path)
+        read_snapshot(path)
     except (StoreError, OSError):
         return False
     return True
