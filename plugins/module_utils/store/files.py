@@ -165,11 +165,15 @@ def make_directory(path: Path) -> None:
 
 
 def give_to_owner(new: int | Path, directory: Path) -> None:
-    """Let what root has made in somebody's directory belong to them: else one ``sudo`` locks them out."""
-    if os.geteuid() == 0:
-        owner = os.stat(directory)
-        if owner.st_uid != 0:
-            os.chown(new, owner.st_uid, owner.st_gid)
+    """Let what root has made in somebody's directory belong to them: else one ``sudo`` locks them out.
+
+    Links are left alone: whoever owns the directory may have put them there, to get at what they lead to.
+    """
+    if os.geteuid() == 0 and (owner := os.stat(directory)).st_uid != 0:
+        if isinstance(new, Path):
+            os.lchown(new, owner.st_uid, owner.st_gid)
+        elif os.fstat(new).st_nlink == 1:
+            os.fchown(new, owner.st_uid, owner.st_gid)
 
 
 class said_of:
