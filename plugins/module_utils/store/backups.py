@@ -154,12 +154,14 @@ def restore(
                 "see what they did with `muster state history`, and use force if that is what you want",
             )
 
+    def keep() -> None:
+        kept.append(back_up(store, keep=None))
+
     if dry_run:
         changed = store.rehearse_restore(source, allowed=allowed)
     else:
         said = {"who": who, "why": f"restore {path.name}, serial {source.serial}"}
         said |= {"origin": origin} if origin else {}
-        keep = lambda: kept.append(back_up(store, keep=None))  # noqa: E731
         changed = store.restore(source, said, allowed=allowed, keep=keep)
     replaced = kept[0].path if kept else None
     return Restored(changed, source.serial, undone if changed else 0, replaced, before, source)

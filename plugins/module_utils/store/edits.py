@@ -10,6 +10,7 @@ there any more. An empty path means the whole document.
 from __future__ import annotations
 
 import marshal
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -43,7 +44,7 @@ def _compare(before: Any, after: Any, path: tuple[str | int, ...], found: list[E
     if kind is not other:  # 1, 1.0 and true are equal to Python only
         found.append({"path": list(path), "from": before, "to": after})
     elif kind is not dict and kind is not list:
-        if before != after and (before == before or after == after):  # NaN is no other than NaN
+        if before != after and not (kind is float and math.isnan(before) and math.isnan(after)):
             found.append({"path": list(path), "from": before, "to": after})
     elif not _alike(before, after):
         _walk(before, after, path, found)

@@ -286,7 +286,7 @@ class Draft(Tables):
         there = self._current("meta", number)
         if there and there["key"] == _EPOCH_ROW:
             epoch = document.get("epoch") if document and document["key"] == _EPOCH_ROW else None
-            if type(epoch) is not int or epoch < there["epoch"]:
+            if not isinstance(epoch, int) or isinstance(epoch, bool) or epoch < there["epoch"]:
                 raise InvalidInput("the epoch only rises: its row in meta can neither go nor fall", "leave it there")
 
     def _current(self, table: str, number: int) -> Document | None:
