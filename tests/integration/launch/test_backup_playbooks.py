@@ -175,6 +175,7 @@ def test_a_job_that_prints_its_environment_and_fails_gives_no_secret_away(site):
     job = JOB | {
         "command": ["sh", "-c", "printenv HF_TOKEN DATABASE CITY; exit 3"],
         "nodes": 1,
+        "slots_per_node": 1,  # of two ranks either might be the first to fail
         "env": SECRETS,
         "secrets": ["CITY"],
     }
