@@ -178,23 +178,16 @@ class DirectoryStore:
         loaded = self._loaded
         if loaded is None or loaded.base is None or loaded.troubles:
             return None
-        with said_of(self.path, "read"), self._anew_if_interrupted():
+        with said_of(self.path, "read"):
             if identity(self._state) != loaded.base.identity or loaded.segment.replaced():
                 return None
             if loaded.segment.grown():
                 if self._handed_out:
                     loaded.state, self._handed_out = loaded.state.copy(), False
+                self._loaded = None  # until all of it is followed: an error, or Ctrl-C, may leave a half
                 loaded.end = loaded.segment.follow(loaded.state)
+                self._loaded = loaded
         return None if loaded.end is End.DAMAGED else loaded
-
-    @contextlib.contextmanager
-    def _anew_if_interrupted(self) -> Iterator[None]:
-        """What is in memory may be half of what is on disk after an error, or Ctrl-C: read all of it again."""
-        try:
-            yield
-        except BaseException:
-            self._loaded = None
-            raise
 
     def _load(self, *, whole: bool = False) -> Loaded:
         with said_of(self.path, "read"):
@@ -288,11 +281,12 @@ class DirectoryStore:
 
     def _write(self, loaded: Loaded, lock: Held, record: Record, draft: Draft) -> None:
         """Put one transaction on disk, acknowledge it, and follow it."""
-        with self._anew_if_interrupted():
-            chain = loaded.segment.append(record)
-            if self._handed_out:
-                loaded.state, self._handed_out = loaded.state.copy(), False
-            loaded.state.apply(record, chain, draft.written)
+        followed, self._loaded = self._loaded, None  # an error, or Ctrl-C, may leave a half: then all is read again
+        chain = loaded.segment.append(record)
+        if self._handed_out:
+            loaded.state, self._handed_out = loaded.state.copy(), False
+        loaded.state.apply(record, chain, draft.written)
+        self._loaded = followed
         self._acknowledge(lock, record)
 
     def _acknowledge(self, lock: Held, record: Record) -> None:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import gzip
 import os
 import pwd
@@ -38,9 +37,9 @@ class OpenFile:
     def __init__(self, path: Path, flags: int = os.O_RDONLY) -> None:
         self._path = path
         self.handle = os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        if flags & os.O_CREAT:
-            give_to_owner(self.handle, path.parent)
         status = os.fstat(self.handle)
+        if flags & os.O_CREAT and status.st_size == 0:
+            give_to_owner(self.handle, path.parent)
         self.identity = (status.st_dev, status.st_ino)
         """No other file has it while this one is open."""
 
@@ -56,7 +55,7 @@ class OpenFile:
         return found
 
     def __del__(self) -> None:
-        with contextlib.suppress(AttributeError, OSError):  # it could not be opened; nobody can help it
+        if hasattr(self, "handle"):
             os.close(self.handle)
 
 
@@ -92,12 +91,14 @@ def content_of(path: Path) -> bytes:
 
 def identity(path: Path) -> tuple[int, int] | None:
     """Which file has this name now (see :class:`OpenFile`); None if there is none."""
-    with said_of(path, "read"):
-        try:
-            status = os.stat(path)
-        except FileNotFoundError:
-            return None
-        return status.st_dev, status.st_ino
+    try:
+        status = os.stat(path)
+    except FileNotFoundError:
+        return None
+    except OSError:
+        with said_of(path, "read"):
+            raise
+    return status.st_dev, status.st_ino
 
 
 def packing(file: BinaryIO) -> gzip.GzipFile:
