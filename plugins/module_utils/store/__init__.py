@@ -11,11 +11,12 @@ from .database import Database
 from .describe import describe
 from .directory import DirectoryStore
 from .document import KEYS, SCHEMA, own
+from .draft import Draft
 from .edits import difference
 from .location import Store, default_location, open_store
 from .rows import Change
 from .state import Record
-from .tables import Draft, Tables
+from .tables import Tables
 from .verify import Verified, verify
 
 __all__ = [

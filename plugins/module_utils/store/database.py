@@ -26,9 +26,9 @@ from tinydb.table import Table
 
 from .actor import actor
 from .directory import DirectoryStore
-from .document import Document, own
-from .edits import difference
-from .tables import Draft, Tables
+from .document import Document
+from .draft import Draft
+from .tables import Tables
 
 Fields = Union[Mapping[str, Any], Callable[[MutableMapping[str, Any]], None]]  # noqa: UP007  # also read by Python 3.9
 Updater = Callable[[dict[int, Any]], None]
@@ -69,7 +69,7 @@ class StoreStorage(Storage):
         """Make the state hold ``data`` and nothing else."""
         with self.transaction("write all tables") as draft, draft.statement():
             for name in {*draft.names(), *data} - ({"meta"} - data.keys()):  # whoever drops all tables needs the epoch
-                rows = {int(number): own(dict(row)) for number, row in data.get(name, {}).items()}
+                rows = {int(number): dict(row) for number, row in data.get(name, {}).items()}
                 for number, _row in list(draft.items(name)):
                     if number not in rows:
                         draft.write(name, number, None)
@@ -219,7 +219,7 @@ class _Rows(MutableMapping[int, Document]):
 
     def __setitem__(self, number: int, row: Document) -> None:
         self._taken.pop(number, None)
-        self._draft.write(self._table, number, own(row))
+        self._draft.write(self._table, number, row)
 
     def __delitem__(self, number: int) -> None:
         if number not in self:
@@ -244,5 +244,4 @@ class _Rows(MutableMapping[int, Document]):
     def write(self) -> None:
         """Give the draft what was changed in place."""
         for number, row in self._taken.items():
-            if difference(self._draft.document(self._table, number), row):
-                self._draft.write(self._table, number, own(row))
+            self._draft.write(self._table, number, row)

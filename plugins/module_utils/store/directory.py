@@ -16,13 +16,14 @@ from pathlib import Path
 from ..model import Damaged, StoreError
 from . import liveness
 from .document import SCHEMA
-from .files import identity, make_directory, said_of
+from .draft import Draft, given_epoch
+from .files import identity, said_of
 from .history import transactions
-from .journal import End, Journal, new_record
+from .journal import End, Journal, Standing, new_record
 from .loading import JOURNAL, LOCK, STATE, Loaded, load
 from .lock import Held, exclusive, witness_in
 from .state import Record, State
-from .tables import Draft, Tables, given_epoch
+from .tables import Tables
 from .upkeep import Upkeep
 
 LOCK_TIMEOUT_S = 60.0
@@ -137,8 +138,6 @@ class DirectoryStore:
         ``said``: who restores, why, and through what. Whatever ``allowed`` raises stops it. ``keep`` is called before
         anything that can be used is replaced.
         """
-        with said_of(self.path, "created"):
-            make_directory(self.path)
         with exclusive(self._lock, timeout_s=self.lock_timeout_s) as lock:
             return self._restore(lock, source, said, allowed, keep)
 
@@ -156,8 +155,6 @@ class DirectoryStore:
     @contextlib.contextmanager
     def _writing(self, who: str) -> Iterator[tuple[Loaded, Held]]:
         """Hold the lock over a state that is whole, and up to date."""
-        with said_of(self.path, "created"):
-            make_directory(self.path)
         with exclusive(self._lock, timeout_s=self.lock_timeout_s) as lock:
             with self._mutex:
                 loaded = self._settled(lock, who)
@@ -179,9 +176,12 @@ class DirectoryStore:
         if loaded is None or loaded.base is None or loaded.troubles:
             return None
         with said_of(self.path, "read"):
-            if identity(self._state) != loaded.base.identity or loaded.segment.replaced():
+            if identity(self._state) != loaded.base.identity:
                 return None
-            if loaded.segment.grown():
+            standing = loaded.segment.standing()
+            if standing is Standing.REPLACED:
+                return None
+            if standing is Standing.GROWN:
                 if self._handed_out:
                     loaded.state, self._handed_out = loaded.state.copy(), False
                 self._loaded = None  # until all of it is followed: an error, or Ctrl-C, may leave a half
@@ -207,7 +207,6 @@ class DirectoryStore:
             or loaded.end is not End.WHOLE
             or loaded.state.serial < lock.witness.serial
             or not loaded.checked
-            or loaded.segment.gone()
         ):
             loaded = self._load(whole=True)
         self._report(loaded)
@@ -266,7 +265,7 @@ class DirectoryStore:
         record = _restoring(lock, draft, source, said)
         ruin = identity(self._state)
         try:
-            state.apply(record, segment.append(record), draft.written)
+            state.apply(record, segment.append(record))
             self._upkeep.rebase(Loaded(state, segment, End.WHOLE, None))
         except StoreError as error:
             if identity(self._state) != ruin:
@@ -285,7 +284,7 @@ class DirectoryStore:
         chain = loaded.segment.append(record)
         if self._handed_out:
             loaded.state, self._handed_out = loaded.state.copy(), False
-        loaded.state.apply(record, chain, draft.written)
+        loaded.state.apply(record, chain)
         self._loaded = followed
         self._acknowledge(lock, record)
 
@@ -324,12 +323,13 @@ class DirectoryStore:
 
     def _report(self, loaded: Loaded) -> None:
         """Say what was found to be damaged, and what comes of it."""
+        if not loaded.troubles:
+            return
         if loaded.lost:
             advice = "sync.yml and then release.yml ask the nodes what is true"
         else:
             advice = "nothing was lost, and the next change mends it"
-        if loaded.troubles:
-            self._tell("; ".join([*loaded.troubles, advice]))
+        self._tell("; ".join([*loaded.troubles, advice]))
 
     def _tell(self, notice: str) -> None:
         """Say it once."""

@@ -19,7 +19,8 @@ KEYS = {"nodes": "name", "jobs": "id", "leases": "id", "meta": "key"}
 """Muster's own tables, and the field of a document that names it in its table. Any other table is the user's."""
 
 _TEXT = frozenset({str})
-_SCALARS = frozenset({str, int, float, bool, type(None)})
+SCALARS = frozenset({str, int, float, bool, type(None)})
+"""JSON's types whose values cannot be changed."""
 
 _encode = json.JSONEncoder(separators=(",", ":")).encode
 
@@ -47,15 +48,15 @@ def own(value: Any) -> Any:
 
     A fifth of the time of ``copy.deepcopy``, which looks for more.
     """
-    if type(value) in _SCALARS:
+    if type(value) in SCALARS:
         return value
     if isinstance(value, dict):
         return {
-            key if type(key) in _TEXT else _name(key): item if type(item) in _SCALARS else own(item)
+            key if type(key) in _TEXT else _name(key): item if type(item) in SCALARS else own(item)
             for key, item in value.items()
         }
     if isinstance(value, (list, tuple)):
-        return [item if type(item) in _SCALARS else own(item) for item in value]
+        return [item if type(item) in SCALARS else own(item) for item in value]
     for plain in (str, int, float):
         if isinstance(value, plain):
             return plain(value)

@@ -14,6 +14,8 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from .document import SCALARS
+
 Edit = dict[str, Any]
 
 _NO_REFERENCES = 2
@@ -39,15 +41,21 @@ def edited(document: Any, edits: Iterable[Edit]) -> Any:
     return document
 
 
-def _compare(before: Any, after: Any, path: tuple[str | int, ...], found: list[Edit]) -> None:
-    kind, other = type(before), type(after)
-    if kind is not other:  # 1, 1.0 and true are equal to Python only
-        found.append({"path": list(path), "from": before, "to": after})
-    elif kind is not dict and kind is not list:
-        if before != after and not (kind is float and math.isnan(before) and math.isnan(after)):
-            found.append({"path": list(path), "from": before, "to": after})
-    elif not _alike(before, after):
+def unlike(before: Any, after: Any, path: tuple[str | int, ...], found: list[Edit]) -> None:
+    """Add to ``found`` what leads from one value to the other, which are not the same as a whole."""
+    kind = type(before)
+    if kind is not type(after):  # 1, 1.0 and true are equal to Python only
+        found.append({"path": [*path], "from": before, "to": after})
+    elif kind is dict or kind is list:
         _walk(before, after, path, found)
+    elif before != after and not (kind is float and math.isnan(before) and math.isnan(after)):
+        found.append({"path": [*path], "from": before, "to": after})
+
+
+def _compare(before: Any, after: Any, path: tuple[str | int, ...], found: list[Edit]) -> None:
+    same = type(before) is type(after) and type(before) not in SCALARS and _alike(before, after)
+    if not same:
+        unlike(before, after, path, found)
 
 
 def _walk(before: Any, after: Any, path: tuple[str | int, ...], found: list[Edit]) -> None:

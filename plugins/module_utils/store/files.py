@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import gzip
 import os
 import pwd
@@ -37,11 +38,12 @@ class OpenFile:
     def __init__(self, path: Path, flags: int = os.O_RDONLY) -> None:
         self._path = path
         self.handle = os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        status = os.fstat(self.handle)
-        if flags & os.O_CREAT and status.st_size == 0:
-            give_to_owner(self.handle, path.parent)
-        self.identity = (status.st_dev, status.st_ino)
+
+    @functools.cached_property
+    def identity(self) -> tuple[int, int]:
         """No other file has it while this one is open."""
+        status = os.fstat(self.handle)
+        return status.st_dev, status.st_ino
 
     @property
     def size(self) -> int:
@@ -156,7 +158,7 @@ def sync_directory(path: Path) -> None:
 
 def make_directory(path: Path) -> None:
     """Make a directory for the owner alone, durably; one that is there is left as it is."""
-    if os.path.isdir(path):  # each transaction asks: half the time of path.is_dir()
+    if path.is_dir():
         return
     missing = [place for place in (path, *path.parents) if not place.exists()]
     path.mkdir(mode=0o700, parents=True, exist_ok=True)

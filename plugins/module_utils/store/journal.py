@@ -20,7 +20,17 @@ from typing import BinaryIO
 
 from ..model import Damaged, StoreError, iso, utc_now
 from .document import SCHEMA, Document, loaded
-from .files import OpenFile, Read, identity, make_directory, opened, packing, replace_durably, said_of, sync_directory
+from .files import (
+    OpenFile,
+    Read,
+    give_to_owner,
+    make_directory,
+    opened,
+    packing,
+    replace_durably,
+    said_of,
+    sync_directory,
+)
 from .frames import all_whole, framed, unframed
 from .rows import Change
 from .state import Record, State
@@ -44,6 +54,15 @@ class End(enum.Enum):
     WHOLE = "after a whole transaction"
     TORN = "inside a transaction that was never acknowledged"
     DAMAGED = "before a transaction that is not as it was written"
+
+
+class Standing(enum.Enum):
+    """What has become of a segment since it was read."""
+
+    SAME = "nothing"
+    GROWN = "it may have more transactions"
+    REPLACED = "another file, or none, has its name, or what was read last is not there any more"
+    """As when a transaction failed after all, and was taken back."""
 
 
 @dataclass(frozen=True)
@@ -210,21 +229,22 @@ class Segment:
         lines = read_segment(self.path)[0]
         return any(line.document.get("serial") == state.serial and line.chain == state.chain for line in lines)
 
-    def grown(self) -> bool:
-        """Whether anything was written since it was read."""
-        return self.path.exists() if self._file is None else self._file.size != self.length
-
-    def replaced(self) -> bool:
-        """Whether what was read last is not there any more: a transaction that failed after all, and was taken back."""
-        if self._file is None or self.length == 0:
-            return False
-        end = b'%08x"}\n' % self.chain
-        return self._file(self.length - len(end), len(end)) != end
-
-    def gone(self) -> bool:
-        """Whether another file, or none, has the name of the one that was read or written."""
+    def standing(self) -> Standing:
+        """What has become of it since it was read or written last."""
         held = self._out or self._file
-        return isinstance(held, OpenFile) and identity(self.path) != held.identity
+        try:
+            status = os.stat(self.path)
+        except FileNotFoundError:
+            return Standing.REPLACED if held else Standing.SAME
+        if isinstance(held, OpenFile) and (status.st_dev, status.st_ino) != held.identity:
+            return Standing.REPLACED
+        if self._file is None:
+            return Standing.GROWN
+        end = b'%08x"}\n' % self.chain
+        if self.length and self._file(self.length - len(end), len(end)) != end:
+            return Standing.REPLACED
+        size = status.st_size if held is self._file or isinstance(held, OpenFile) else self._file.size
+        return Standing.SAME if size == self.length else Standing.GROWN
 
     def append(self, record: Record) -> int:
         """Write one transaction and flush it to disk; the new end of the chain. If it fails, nothing was written."""
@@ -297,6 +317,7 @@ class Segment:
     def _write(self, handle: int, text: bytes) -> None:
         if self.length == 0:
             os.fchmod(handle, 0o600)
+            give_to_owner(handle, self.path.parent)
         rest = memoryview(text)
         while rest:
             rest = rest[os.write(handle, rest) :]

@@ -13,8 +13,9 @@ from typing import Protocol
 
 from ..model import InvalidInput
 from .directory import DirectoryStore
+from .draft import Draft
 from .state import Record
-from .tables import Draft, Tables
+from .tables import Tables
 
 
 class Store(Protocol):

@@ -20,7 +20,7 @@ from typing import NamedTuple
 from ..model import StoreError, iso
 from ..model.times import UTC
 from .document import dumped, loaded
-from .files import OpenFile, said_of
+from .files import OpenFile, give_to_owner, make_directory, said_of
 
 _WITNESS = 51
 """How many bytes in front say what was acknowledged last: serial and epoch in 20 digits each, and their CRC-32."""
@@ -39,10 +39,13 @@ class Witness(NamedTuple):
 class Held:
     """A lock that is held."""
 
-    def __init__(self, handle: int) -> None:
+    def __init__(self, handle: int, directory: Path) -> None:
         self._handle = handle
         os.pwrite(handle, _me(os.getpid()), _WITNESS)
-        self.witness = witness(os.pread(handle, _WITNESS, 0))
+        said = os.pread(handle, _WITNESS, 0)
+        if is_blank(said):
+            give_to_owner(handle, directory)
+        self.witness = witness(said)
 
     def note(self, serial: int, epoch: int | None = None) -> None:
         """Say which transaction was acknowledged last, and the epoch that it gave, if it gave one."""
@@ -54,7 +57,7 @@ class Held:
 class exclusive:
     """Hold the lock file ``path``; raises :class:`StoreError` naming the holder after ``timeout_s``.
 
-    The file is never renamed nor removed, so that everybody locks the same one.
+    A directory that is not there is made. The file is never renamed nor removed, so that everybody locks the same one.
     """
 
     def __init__(self, path: Path, *, timeout_s: float) -> None:
@@ -63,7 +66,7 @@ class exclusive:
 
     def __enter__(self) -> Held:
         with said_of(self._path, "locked"):
-            file = OpenFile(self._path, os.O_RDWR | os.O_CREAT)
+            file = self._opened()
             try:
                 if not taken(file, self._timeout_s):
                     raise StoreError(
@@ -71,12 +74,20 @@ class exclusive:
                         f"{self._timeout_s:g} s",
                         "wait for it to finish, or look at that process",
                     )
-                held = Held(file.handle)
+                held = Held(file.handle, self._path.parent)
                 self._process, self._file = os.getpid(), file
                 return held
             except BaseException:
                 release(file)
                 raise
+
+    def _opened(self) -> OpenFile:
+        try:
+            return OpenFile(self._path, os.O_RDWR | os.O_CREAT)
+        except (FileNotFoundError, NotADirectoryError):
+            with said_of(self._path.parent, "created"):
+                make_directory(self._path.parent)
+            return OpenFile(self._path, os.O_RDWR | os.O_CREAT)
 
     def __exit__(self, *_error: object) -> None:
         # The lock is shared with a process that was forked meanwhile: to close our end alone would not give it up, and
@@ -88,10 +99,10 @@ class exclusive:
 
 def witness(text: bytes) -> Witness:
     """What a lock file says was acknowledged; zeros if it does not say."""
-    digits, _space, crc = text[:_WITNESS].strip().rpartition(b" ")
-    serial, _space, epoch = digits.partition(b" ")
-    whole = serial.isdigit() and epoch.isdigit() and crc == b"%08x" % zlib.crc32(digits)
-    return Witness(int(serial), int(epoch)) if whole else Witness()
+    digits = text[:41]
+    if text[41:_WITNESS] != b" %08x\n" % zlib.crc32(digits):
+        return Witness()
+    return Witness(int(digits[:20]), int(digits[20:]))
 
 
 def witness_in(path: Path) -> Witness:

@@ -40,16 +40,10 @@ class Version:
 
     __slots__ = ("_document", "_origin", "rev")
 
-    def __init__(
-        self,
-        rev: int,
-        before: Version | tuple[Rows, int] | None,
-        edits: list[Edit],
-        document: Document | None = None,
-    ) -> None:
+    def __init__(self, rev: int, before: Version | tuple[Rows, int] | None, edits: list[Edit]) -> None:
         self.rev = rev
-        self._document = document
-        self._origin = (before, edits) if document is None else None
+        self._document: Document | None = None
+        self._origin: tuple[Version | tuple[Rows, int] | None, list[Edit]] | None = (before, edits)
         """What it is made of, until it is made. Threads may make it at once: each reads both fields once, in order."""
 
     def document(self) -> Document:
@@ -115,11 +109,6 @@ class Table:
         raw = self.rows.get(number) if self.rows else None
         return None if raw is None else loaded(raw)
 
-    def shared(self, number: int) -> Document | None:
-        """The document with this number, not to be changed: to compare with."""
-        version = self._changed.get(number)
-        return version.document() if version else self.get(number)
-
     def items(self, needle: bytes = b"") -> Iterator[tuple[int, Document]]:
         """Numbers and copies of all documents, in the order in which they came.
 
@@ -149,13 +138,13 @@ class Table:
             if version and number not in rows:
                 yield number, version.document(), version.rev
 
-    def apply(self, change: Change, rev: int, document: Document | None = None) -> None:
-        """Follow one change of a transaction. ``document``: what comes out, if the caller has it and gives it away."""
+    def apply(self, change: Change, rev: int) -> None:
+        """Follow one change of a transaction."""
         number, edits = change["id"], change["edits"]
         made, gone = _is_made(edits), _is_gone(edits)
         before = self._changed.get(number)
         source = before or ((self.rows, number) if self.rows and number not in self._changed and not made else None)
-        self._changed[number] = None if gone else Version(rev, source, edits, document)
+        self._changed[number] = None if gone else Version(rev, source, edits)
         self.count += made - gone
         self.last = 0 if self.count == 0 else max(self.last, number)
         for edit in edits:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from .document import Document, dumped, loaded
@@ -77,9 +77,9 @@ class State:
         document = None if number is None else table.get(number)
         return None if number is None or document is None else (number, document)
 
-    def apply(self, record: Record, chain: int, written: Callable[[str, int], Document | None] | None = None) -> None:
-        """Follow one transaction. ``written``: gives what comes out, by table and number, where that is known."""
-        _apply(self.tables, record, written)
+    def apply(self, record: Record, chain: int) -> None:
+        """Follow one transaction."""
+        _apply(self.tables, record)
         self._reach(record, chain)
 
     def postpone(self, text: bytes, last: Record, chain: int) -> None:
@@ -93,14 +93,12 @@ class State:
         self.changed = {word: record[word] for word in ("who", "why", "at")}
 
 
-def _apply(
-    tables: dict[str, Table], record: Record, written: Callable[[str, int], Document | None] | None = None
-) -> None:
+def _apply(tables: dict[str, Table], record: Record) -> None:
     for change in record["changes"]:
-        name, number = change["table"], change["id"]
+        name = change["table"]
         if name not in tables:
             tables[name] = Table(name, None)
-        tables[name].apply(change, record["serial"], written(name, number) if written else None)
+        tables[name].apply(change, record["serial"])
 
 
 def _parsed(lines: Iterable[bytes]) -> list[Record]:

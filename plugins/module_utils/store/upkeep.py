@@ -12,12 +12,12 @@ from pathlib import Path
 from ..model import utc_now
 from . import liveness
 from .document import SCHEMA
+from .draft import Draft
 from .files import identity, keep_as, make_directory, replace_durably, said_of, sync_directory
 from .journal import Journal, new_record
 from .loading import BACKUP, DAMAGED, JOURNAL, STATE, Loaded
 from .lock import Held
 from .snapshot import write_snapshot
-from .tables import Draft
 
 
 class Upkeep:

@@ -5,23 +5,16 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from muster.cluster import Cluster, Outcome
 from muster.model import (
-    ENDED,
-    SECRET,
     InvalidInput,
     InvalidTransition,
     Job,
-    MusterError,
     NoCapacity,
     NotFound,
     StaleEpoch,
@@ -30,19 +23,6 @@ from muster.model import (
 from muster.store import DirectoryStore
 
 from tests.unit.samples import NOON, Clock, facts, spec
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def cluster(tmp_path: Path, clock: Clock) -> Cluster:
-    """Three nodes without GPUs, of 2, 1 and 1 slots."""
-    found = Cluster(DirectoryStore(tmp_path / "store"), actor="alice", clock=clock)
-    found.sync_nodes([facts("n1", slots=2), facts("n2", slots=1), facts("n3", slots=1)])
-    return found
 
 
 def epoch(job: Job) -> int:
@@ -328,126 +308,3 @@ def test_a_job_is_found_by_its_id_or_the_latest_by_its_name(cluster: Cluster, cl
             find("rung")
         with pytest.raises(NotFound, match=r"there is no job xyz \(muster jobs lists them\)"):
             find("xyz")
-
-
-def test_secrets_never_reach_the_state(cluster: Cluster, tmp_path: Path) -> None:
-    job, _plan = cluster.allocate(spec(nodes=1, env={"HF_TOKEN": "hf_abc", "NCCL_DEBUG": "INFO"}))
-    assert job.spec.env == {"HF_TOKEN": SECRET, "NCCL_DEBUG": "INFO"}
-    assert not any(b"hf_abc" in path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
-
-
-@pytest.mark.parametrize(
-    ("command", "told"),
-    [
-        (["run", "--token", "hf_abc"], "the value of HF_TOKEN"),
-        (["run", "--token=hf_abc"], "the value of HF_TOKEN"),
-        (["run", "by its mark"], "the value of CITY"),
-        (["run", "--db=postgres://me:hidden@db/x"], "a URL with a password"),
-    ],
-)
-def test_a_command_with_a_secret_in_it_is_refused_as_it_would_be_kept(
-    cluster: Cluster, command: list[str], told: str
-) -> None:
-    before = cluster.store.read().serial
-    env = {"HF_TOKEN": "hf_abc", "CITY": "by its mark", "PIN_KEY": "1", "NCCL_DEBUG": "INFO"}
-    with pytest.raises(InvalidInput, match=f"the command of ring has {told} in it"):
-        cluster.allocate(spec(nodes=1, env=env, secrets=["CITY"], command=command))
-    assert cluster.store.read().serial == before
-    cluster.allocate(spec(nodes=1, env=env, secrets=["CITY"], command=["run", "1", "INFO", "http://db:80/x"]))
-
-
-class Life(RuleBasedStateMachine):
-    """Whatever is done to jobs in whatever order: nothing has two holders, and leases and states agree."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.clock = Clock()
-        self.directory = tempfile.TemporaryDirectory()
-        self.cluster = Cluster(DirectoryStore(Path(self.directory.name)), actor="machine", clock=self.clock)
-        self.cluster.sync_nodes([facts("n1", slots=2), facts("n2", slots=1), facts("n3", gpu=2)])
-
-    def teardown(self) -> None:
-        self.directory.cleanup()
-
-    def _any(self, data: st.DataObject) -> Job:
-        jobs = self.cluster.view().jobs
-        return self.cluster.job(jobs[data.draw(st.integers(0, 9)) % len(jobs)]["id"])
-
-    def _try(self, act: Callable[[], object]) -> None:
-        serial = self.cluster.view().serial
-        try:
-            act()
-        except MusterError:
-            assert self.cluster.view().serial == serial, "what is refused changes nothing"
-
-    @rule(size=st.sampled_from([{"slots": 1}, {"nodes": 1}, {"nodes": 2}, {"gpus": 1}, {"gpus": 2}]))
-    def launch(self, size: dict[str, int]) -> None:
-        self.clock.passes(0.001)
-        self._try(lambda: self.cluster.allocate(spec(**size)))
-
-    @rule(size=st.sampled_from([{"slots": 2}, {"nodes": 9}]))
-    def submit(self, size: dict[str, int]) -> None:
-        self.clock.passes(0.001)
-        self.cluster.submit(spec(**size))
-
-    @rule(seconds=st.sampled_from([1, 601]))
-    def wait(self, seconds: int) -> None:
-        self.clock.passes(seconds)
-
-    @precondition(lambda self: self.cluster.view().jobs)
-    @rule(data=st.data(), verb=st.sampled_from(["allocate", "starting", "running", "withdraw"]))
-    def step(self, data: st.DataObject, verb: str) -> None:
-        job = self._any(data)
-        number = job.attempt.epoch if job.attempt else 0
-        acts: dict[str, Callable[[], object]] = {
-            "allocate": lambda: self.cluster.allocate(job.id),
-            "starting": lambda: self.cluster.starting(job.id, number),
-            "running": lambda: self.cluster.running(job.id, number),
-            "withdraw": lambda: self.cluster.withdraw(job.id, number),
-        }
-        self._try(acts[verb])
-
-    @precondition(lambda self: self.cluster.view().jobs)
-    @rule(
-        data=st.data(),
-        cleared=st.sets(st.sampled_from(["n1", "n2", "n3"])),
-        state=st.sampled_from(["SUCCEEDED", "FAILED", "LOST", "release"]),
-    )
-    def end(self, data: st.DataObject, cleared: set[str], state: Any) -> None:
-        job = self._any(data)
-        doubtful = {name: "no answer" for name in {"n1", "n2", "n3"} - cleared}
-        if state == "release":
-            self.cluster.release(job.id, cleared=cleared, doubtful=doubtful)
-        else:
-            number = job.attempt.epoch if job.attempt else 0
-            outcome = Outcome(state)
-            self._try(lambda: self.cluster.finish(job.id, number, outcome, cleared=cleared, doubtful=doubtful))
-        self.cluster.resume(["n1", "n2", "n3"])
-
-    @invariant()
-    def nothing_is_held_twice(self) -> None:
-        leases = self.cluster.leases()
-        held = [(lease.node, part) for lease in leases for part in (*lease.gpus, *lease.slots)]
-        assert len(held) == len(set(held))
-        ports = [lease.port for lease in leases if lease.port]
-        assert len(ports) == len(set(ports))
-
-    @invariant()
-    def jobs_and_leases_agree(self) -> None:
-        leases = self.cluster.leases()
-        for document in self.cluster.view().jobs:
-            job = self.cluster.job(document["id"])
-            mine = {lease.node for lease in leases if lease.job == job.id}
-            planned = {part["node"] for part in job.attempt.plan["nodes"]} if job.attempt else set()
-            assert mine <= planned
-            if job.state in ("ALLOCATED", "STARTING"):
-                assert mine == planned, "whoever is about to start holds all of its nodes"
-            if job.state == "QUEUED":
-                assert not mine
-            if job.attempt is not None and job.state != "QUEUED" and job.attempt.state != "LOST":
-                assert job.attempt.state == job.state
-            assert (job.ended_at is not None) == (job.state in ENDED)
-
-
-Life.TestCase.settings = settings(max_examples=25, stateful_step_count=20)
-TestWhateverHappensToJobs = Life.TestCase

@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 from muster.model import InvalidInput
 from muster.store import SCHEMA, DirectoryStore, Draft
 from muster.store.edits import difference, edited
@@ -23,6 +22,7 @@ from muster.store.state import State
 from tinydb import Query, where
 
 from tests.unit.store.disk import put
+from tests.unit.store.documents import documents, exactly
 
 
 @pytest.fixture(params=["put just now", "in the journal", "in the snapshot"])
@@ -149,25 +149,6 @@ def test_going_through_many_documents_looks_at_each_a_few_times_only(tmp_path: P
             assert draft.get("nodes", f"n{number}") == {"name": f"n{number}", "size": 1}
     assert 500 <= looked < 20 * 1000
     assert store.read().count("nodes") == 1000
-
-
-scalars = st.one_of(
-    st.none(), st.booleans(), st.integers(-3, 3), st.floats(allow_nan=False), st.text(max_size=3), st.just("\udcff")
-)
-json_values = st.recursive(
-    scalars,
-    lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(st.text(max_size=2), inner, max_size=4)),
-)
-documents = st.dictionaries(st.text(max_size=2), json_values, max_size=5)
-
-
-def exactly(value: Any) -> Any:
-    """With the types of numbers, which Python's own comparison does not look at; the order of names does not count."""
-    if isinstance(value, dict):
-        return {name: exactly(item) for name, item in value.items()}
-    if isinstance(value, list):
-        return [exactly(item) for item in value]
-    return type(value).__name__, repr(value)
 
 
 @given(documents, documents)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from ...model import InvalidInput
-from ...store import KEYS, Draft, difference, own
+from ...store import KEYS, Draft, difference
 from .consistency import refuse_contradictions
 from .found import IDENTITY, KEPT, Document, Imported, Item, listed
 
@@ -118,7 +118,7 @@ class _Work:
 
     def _write(self, table: str, number: int, document: Document) -> Verdict:
         there = self._draft.document(table, number) is not None
-        self._draft.write(table, number, own(document))
+        self._draft.write(table, number, document)
         if identity := _identity(table, document):
             self._known(table)[identity] = number
         return "updated" if there else "created"
