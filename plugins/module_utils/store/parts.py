@@ -51,7 +51,7 @@ def replaced(before: Kept, document: Document) -> tuple[Parts, list[Edit]]:
 
 def together(parts: Parts) -> Document:
     """A document that shares nothing with any other."""
-    return {name: marshal.loads(part) if type(part) is bytes else part for name, part in parts.items()}
+    return {name: marshal.loads(part) if isinstance(part, bytes) else part for name, part in parts.items()}
 
 
 def edits_between(before: Kept, after: Kept) -> list[Edit]:
@@ -64,7 +64,7 @@ def edits_between(before: Kept, after: Kept) -> list[Edit]:
 def field(parts: Kept, name: str) -> Any:
     """One field of a document; None where there is no such field, or no document."""
     part = parts.get(name) if parts else None
-    return marshal.loads(part) if type(part) is bytes else part
+    return marshal.loads(part) if isinstance(part, bytes) else part
 
 
 def _parts(document: Document) -> Parts:
