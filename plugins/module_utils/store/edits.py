@@ -43,8 +43,8 @@ def edited(document: Any, edits: Iterable[Edit]) -> Any:
 
 def unlike(before: Any, after: Any, path: tuple[str | int, ...], found: list[Edit]) -> None:
     """Add to ``found`` what leads from one value to the other, which are not the same as a whole."""
-    kind = type(before)
-    if kind is not type(after):  # 1, 1.0 and true are equal to Python only
+    kind, other = type(before), type(after)
+    if kind is not other:  # 1, 1.0 and true are equal to Python only
         found.append({"path": [*path], "from": before, "to": after})
     elif kind is dict or kind is list:
         _walk(before, after, path, found)
