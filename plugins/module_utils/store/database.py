@@ -237,7 +237,7 @@ class _Rows(MutableMapping[int, Document]):
         return self._draft.count(self._table)
 
     def clear(self) -> None:
-        """Remove all, without parsing any for its sake."""
+        """Remove all."""
         for number in self:
             self._draft.write(self._table, number, None)
 

@@ -147,7 +147,7 @@ class DirectoryStore:
             with self.rehearsal() as draft:
                 allowed(draft.lineage if draft.serial else None, draft.serial)
                 draft.become(source)
-                return bool(draft.changes()) or source.lineage != draft.lineage
+                return bool(draft.changes()) or bool(draft.serial and source.lineage != draft.lineage)
         except Damaged:
             allowed(None, witness_in(self._lock).serial)
             return True
@@ -216,7 +216,7 @@ class DirectoryStore:
         if loaded.troubles or loaded.state.schema < SCHEMA:
             self._upkeep.mend(loaded, lock, who)
             loaded = self._load(whole=True)
-        return loaded
+        return self._rebase(loaded) if loaded.segment.packed else loaded
 
     def _commit(self, loaded: Loaded, draft: Draft, lock: Held, said: Mapping[str, str]) -> None:
         changes = draft.changes()
@@ -226,7 +226,7 @@ class DirectoryStore:
         with self._mutex:
             if loaded.fresh:
                 loaded = self._rebase(loaded)
-            self._write(loaded, lock, record, draft)
+            self._write(loaded, lock, record)
             if self._journal_is_long(loaded):
                 self._fold(loaded)
 
@@ -251,7 +251,7 @@ class DirectoryStore:
                 return False
             if loaded.state.serial:
                 keep()
-            self._write(loaded, lock, _restoring(lock, draft, source, said), draft)
+            self._write(loaded, lock, _restoring(lock, draft, source, said))
             self._fold(loaded)
             return True
 
@@ -278,7 +278,7 @@ class DirectoryStore:
         self._acknowledge(lock, record)
         return True
 
-    def _write(self, loaded: Loaded, lock: Held, record: Record, draft: Draft) -> None:
+    def _write(self, loaded: Loaded, lock: Held, record: Record) -> None:
         """Put one transaction on disk, acknowledge it, and follow it."""
         followed, self._loaded = self._loaded, None  # an error, or Ctrl-C, may leave a half: then all is read again
         chain = loaded.segment.append(record)

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from ..model import Conflict, InvalidInput, StoreError
 from .document import KEYS, Document
 from .edits import Edit
-from .parts import Kept, apart, edits_between, field, replaced, together
+from .parts import Kept, apart, edits_between, field, successor, together
 from .rows import Change
 from .snapshot import OWN_TABLES
 from .state import Record, State
@@ -30,8 +30,8 @@ class Draft(Tables):
         self._process = os.getpid()
         self._work: dict[str, dict[int, Kept]] = {}
         self._before: dict[tuple[str, int], Kept] = {}
-        self._edits: dict[tuple[str, int], list[Edit]] = {}
-        """What leads from a document as it was to what was put in its place once; it is not looked for again."""
+        self._edits: dict[tuple[str, int], list[Edit] | None] = {}
+        """What leads from a document as it was to what was put in its place; None where it was put there in steps."""
         self._names: dict[str, dict[str, int | None]] = {}
         self._last: dict[str, int] = {}
 
@@ -93,7 +93,7 @@ class Draft(Tables):
         if table in OWN_TABLES:
             raise InvalidInput(f"table {table} belongs to the store", "choose another name")
         before = self._current(table, number)
-        after, edits = (None, edits_between(before, None)) if document is None else replaced(before, document)
+        after, edits = (None, edits_between(before, None)) if document is None else successor(before, document)
         if not edits:
             return False
         if table == "meta":
@@ -101,7 +101,7 @@ class Draft(Tables):
         if key := KEYS.get(table):
             self._rename(table, key, number, before, after)
         work = self._work.setdefault(table, {})
-        self._edits[table, number] = [] if number in work else edits
+        self._edits[table, number] = None if number in work else edits
         work[number] = after
         self._last[table] = max(self._last.get(table, 0), number)
         return True
@@ -134,7 +134,10 @@ class Draft(Tables):
             key = KEYS.get(table)
             for number, after in documents.items():
                 before = self._original(table, number)
-                if edits := self._edits[table, number] or edits_between(before, after):
+                edits = self._edits[table, number]
+                if edits is None:
+                    edits = edits_between(before, after)
+                if edits:
                     name = {"key": field(after or before, key)} if key else {}
                     found.append({"table": table, "id": number, **name, "edits": edits})
         return found

@@ -14,8 +14,6 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from .document import SCALARS
-
 Edit = dict[str, Any]
 
 _NO_REFERENCES = 2
@@ -53,8 +51,8 @@ def unlike(before: Any, after: Any, path: tuple[str | int, ...], found: list[Edi
 
 
 def _compare(before: Any, after: Any, path: tuple[str | int, ...], found: list[Edit]) -> None:
-    same = type(before) is type(after) and type(before) not in SCALARS and _alike(before, after)
-    if not same:
+    kind, other = type(before), type(after)
+    if kind is not other or (kind is not dict and kind is not list) or not _alike(before, after):
         unlike(before, after, path, found)
 
 

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import functools
 import gzip
 import os
 import pwd
@@ -37,13 +36,18 @@ class OpenFile:
 
     def __init__(self, path: Path, flags: int = os.O_RDONLY) -> None:
         self._path = path
+        self._identity: tuple[int, int] | None = None
         self.handle = os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        if flags & os.O_CREAT and self.size == 0:
+            give_to_owner(self.handle, path.parent)
 
-    @functools.cached_property
+    @property
     def identity(self) -> tuple[int, int]:
         """No other file has it while this one is open."""
-        status = os.fstat(self.handle)
-        return status.st_dev, status.st_ino
+        if self._identity is None:
+            status = os.fstat(self.handle)
+            self._identity = (status.st_dev, status.st_ino)
+        return self._identity
 
     @property
     def size(self) -> int:

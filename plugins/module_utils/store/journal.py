@@ -23,7 +23,6 @@ from .document import SCHEMA, Document, loaded
 from .files import (
     OpenFile,
     Read,
-    give_to_owner,
     make_directory,
     opened,
     packing,
@@ -188,6 +187,11 @@ class Segment:
         self._file: Read | None = None
         self._out: OpenFile | None = None
 
+    @property
+    def packed(self) -> bool:
+        """Whether it can only be read."""
+        return self.path.name.endswith(PACKED)
+
     def follow(self, state: State) -> End:
         """Apply to ``state`` what was written since the last call, and say what comes then.
 
@@ -236,6 +240,9 @@ class Segment:
             status = os.stat(self.path)
         except FileNotFoundError:
             return Standing.REPLACED if held else Standing.SAME
+        except OSError:
+            with said_of(self.path, "read"):
+                raise
         if isinstance(held, OpenFile) and (status.st_dev, status.st_ino) != held.identity:
             return Standing.REPLACED
         if self._file is None:
@@ -243,7 +250,7 @@ class Segment:
         end = b'%08x"}\n' % self.chain
         if self.length and self._file(self.length - len(end), len(end)) != end:
             return Standing.REPLACED
-        size = status.st_size if held is self._file or isinstance(held, OpenFile) else self._file.size
+        size = status.st_size if isinstance(held, OpenFile) else self._file.size
         return Standing.SAME if size == self.length else Standing.GROWN
 
     def append(self, record: Record) -> int:
@@ -317,7 +324,6 @@ class Segment:
     def _write(self, handle: int, text: bytes) -> None:
         if self.length == 0:
             os.fchmod(handle, 0o600)
-            give_to_owner(handle, self.path.parent)
         rest = memoryview(text)
         while rest:
             rest = rest[os.write(handle, rest) :]

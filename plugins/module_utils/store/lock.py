@@ -41,10 +41,10 @@ class Held:
 
     def __init__(self, handle: int, directory: Path) -> None:
         self._handle = handle
-        os.pwrite(handle, _me(os.getpid()), _WITNESS)
         said = os.pread(handle, _WITNESS, 0)
-        if is_blank(said):
+        if not said:  # whoever made it may have died before it was given away
             give_to_owner(handle, directory)
+        os.pwrite(handle, _me(os.getpid()), _WITNESS)
         self.witness = witness(said)
 
     def note(self, serial: int, epoch: int | None = None) -> None:
@@ -83,7 +83,7 @@ class exclusive:
 
     def _opened(self) -> OpenFile:
         try:
-            return OpenFile(self._path, os.O_RDWR | os.O_CREAT)
+            return OpenFile(self._path, os.O_RDWR)
         except (FileNotFoundError, NotADirectoryError):
             with said_of(self._path.parent, "created"):
                 make_directory(self._path.parent)
@@ -100,9 +100,12 @@ class exclusive:
 def witness(text: bytes) -> Witness:
     """What a lock file says was acknowledged; zeros if it does not say."""
     digits = text[:41]
-    if text[41:_WITNESS] != b" %08x\n" % zlib.crc32(digits):
+    if text[41:50] != b" %08x" % zlib.crc32(digits):
         return Witness()
-    return Witness(int(digits[:20]), int(digits[20:]))
+    try:
+        return Witness(int(digits[:20]), int(digits[20:]))
+    except ValueError:
+        return Witness()
 
 
 def witness_in(path: Path) -> Witness:

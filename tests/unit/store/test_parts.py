@@ -8,12 +8,14 @@ from __future__ import annotations
 import collections
 import enum
 import math
+import subprocess
+import sys
 from typing import Any
 
 import pytest
 from hypothesis import given
-from muster.store.edits import edited
-from muster.store.parts import apart, edits_between, replaced, together
+from muster.store.edits import difference, edited
+from muster.store.parts import apart, edits_between, successor, together
 
 from tests.unit.store.documents import documents, exactly
 
@@ -35,7 +37,7 @@ def test_the_edits_lead_from_one_document_to_the_other_and_are_none_where_they_a
     edits = edits_between(apart(before), apart(after))
     assert exactly(edited(before, edits)) == exactly(after)
     assert bool(edits) == (exactly(before) != exactly(after))
-    assert replaced(apart(before), after) == (apart(after), edits)
+    assert successor(apart(before), after) == (apart(after), edits)
     assert exactly(together(apart(before))) == exactly(before)
 
 
@@ -43,12 +45,12 @@ def test_a_document_that_comes_or_goes_is_the_edit() -> None:
     assert edits_between(None, apart({"a": [1]})) == [{"path": [], "to": {"a": [1]}}]
     assert edits_between(apart({"a": [1]}), None) == [{"path": [], "from": {"a": [1]}}]
     assert edits_between(None, None) == edits_between({}, {}) == []
-    assert replaced(None, {}) == ({}, [{"path": [], "to": {}}])
+    assert successor(None, {}) == ({}, [{"path": [], "to": {}}])
 
 
 def test_whoever_has_a_document_cannot_change_what_is_kept() -> None:
     document = {"a": {"b": [1]}, "c": 1}
-    parts, edits = replaced(apart({"a": {"b": []}}), document)
+    parts, edits = successor(apart({"a": {"b": []}}), document)
     copy = together(parts)
     document["a"]["b"].append(2)  # type: ignore[index]
     copy["a"]["b"].append(3)
@@ -74,30 +76,46 @@ def test_whoever_has_a_document_cannot_change_what_is_kept() -> None:
 def test_what_json_has_otherwise_is_kept_as_json_has_it_whatever_was_there(
     given: Any, kept: Any, before: dict[str, Any] | None
 ) -> None:
-    parts, edits = replaced(None if before is None else apart(before), given)
+    parts, edits = successor(None if before is None else apart(before), given)
     assert exactly(together(parts)) == exactly(kept)
     assert exactly(edited(before, edits)) == exactly(kept)
-    assert replaced(parts, given) == (parts, []), "the second time it is no change"
+    assert successor(parts, given) == (parts, []), "the second time it is no change"
 
 
 @pytest.mark.parametrize("value", [b"bytes", {1}, 1j, ..., object(), [b"bytes"], {"b": {1}}, (1j,)], ids=repr)
 @pytest.mark.parametrize("before", [None, {"a": 1}, {"a": [1]}], ids=repr)
 def test_what_is_no_json_is_refused_also_where_marshal_would_take_it(value: Any, before: dict[str, Any] | None) -> None:
     with pytest.raises(TypeError, match="it is no JSON"):
-        replaced(None if before is None else apart(before), {"a": value})
+        successor(None if before is None else apart(before), {"a": value})
+
+
+@pytest.mark.parametrize("before", [None, {"a": 1}], ids=repr)
+def test_what_is_no_dict_is_refused_whatever_was_there(before: dict[str, Any] | None) -> None:
+    with pytest.raises(TypeError, match="it is no JSON"):
+        successor(None if before is None else apart(before), collections.UserDict(a=1))  # type: ignore[arg-type]
+
+
+def test_texts_and_bytes_are_never_compared() -> None:
+    """Python can be told to refuse that (-bb)."""
+    script = "from muster.store.parts import apart, successor; successor(apart({'a': 'x'}), {'a': [1]})"
+    subprocess.run([sys.executable, "-bb", "-c", script], check=True)
+
+
+def test_documents_of_others_can_be_compared_where_they_are_the_same() -> None:
+    assert difference({"a": Text("b")}, {"a": Text("b")}) == []
 
 
 @pytest.mark.parametrize(("one", "other"), [(1, True), (1, 1.0), (0, False), ([1], [True]), ({"b": 1}, {"b": 1.0})])
 def test_numbers_of_other_types_are_other_values(one: Any, other: Any) -> None:
     for before, after in ((one, other), (other, one)):
-        parts, edits = replaced(apart({"a": before}), {"a": after})
+        parts, edits = successor(apart({"a": before}), {"a": after})
         assert exactly(together(parts)) == exactly({"a": after})
         assert len(edits) == 1
 
 
 @pytest.mark.parametrize("wrapped", [lambda value: value, lambda value: [value]])
 def test_nan_is_itself_and_the_order_of_names_says_nothing(wrapped: Any) -> None:
-    assert replaced(apart({"a": wrapped(math.nan)}), {"a": wrapped(float("nan"))})[1] == []
-    assert replaced(apart({"a": wrapped(0.0)}), {"a": wrapped(-0.0)})[1] == []
-    assert replaced(apart({"a": wrapped({"b": 1, "c": 2})}), {"a": wrapped({"c": 2, "b": 1})})[1] == []
-    assert replaced(apart({"a": 1, "b": 2}), {"b": 2, "a": 1})[1] == []
+    assert successor(apart({"a": wrapped(math.nan)}), {"a": wrapped(float("nan"))})[1] == []
+    assert successor(apart({"a": wrapped(0.0)}), {"a": wrapped(-0.0)})[1] == []
+    assert successor(apart({"a": wrapped({"b": 1, "c": 2})}), {"a": wrapped({"c": 2, "b": 1})})[1] == []
+    assert successor(apart({"a": 1, "b": 2}), {"b": 2, "a": 1})[1] == []

@@ -197,6 +197,25 @@ def test_a_restore_says_as_before_whether_it_changes_anything(store: DirectorySt
     assert store.read().lineage == twin.read().lineage
 
 
+def test_a_restore_of_an_empty_backup_into_an_empty_store_is_foreseen(store: DirectoryStore, tmp_path: Path) -> None:
+    put(store, {"name": "n1"})
+    with store.transaction(who="ann", why="empty it") as draft:
+        draft.remove("nodes", ["n1"])
+    backup = back_up(store).path
+    fresh = DirectoryStore(tmp_path / "fresh")
+    foreseen = restore(fresh, backup, who="ann", dry_run=True)
+    assert restore(fresh, backup, who="ann").changed == foreseen.changed
+
+
+def test_the_file_that_is_in_the_way_is_named_to_whoever_has_the_store_open(store: DirectoryStore) -> None:
+    put(store, {"name": "n1"})
+    (store.path / "journal").rename(store.path / "aside")
+    (store.path / "journal").write_text("in the way")
+    for work in (store.read, lambda: put(store, {"name": "n2"})):
+        with pytest.raises(StoreError, match=r"/journal/0+\.jsonl cannot be read: Not a directory"):
+            work()
+
+
 @pytest.mark.parametrize(
     "make", [lambda path: path.symlink_to("nowhere"), lambda path: path.mkdir(), lambda path: path.write_text("{}")]
 )
