@@ -7,7 +7,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: state
-short_description: Backs up, restores, verifies and compacts the state of the cluster
+short_description: Backs up, restores, checks and compacts the state of the cluster
 version_added: 0.1.0
 author: The Muster authors (@muster-training)
 description:
@@ -32,9 +32,12 @@ options:
       - V(backed_up) writes the state as it is now, unless nothing has changed since the newest backup.
       - V(restored) makes the state what it was when the backup O(path) was taken.
       - V(verified) reads everything that is on disk, and fails if any of it is not as it was written.
+      - V(consistent) fails if what must hold of nodes, jobs and leases does not, and says what mends it. Nothing is
+        leased twice, or to a job that is over. A job that runs holds all its nodes. Epochs rise, and every end has a
+        reason.
       - V(compacted) folds the journal into a new snapshot, which stock TinyDB opens.
     type: str
-    choices: [backed_up, restored, verified, compacted]
+    choices: [backed_up, restored, verified, consistent, compacted]
     required: true
   path:
     description:
@@ -76,6 +79,11 @@ EXAMPLES = r"""
 - name: Fail if anything on disk is not as it was written
   muster.training.state:
     state: verified
+  run_once: true
+
+- name: Fail if nodes, jobs and leases contradict each other
+  muster.training.state:
+    state: consistent
   run_once: true
 
 - name: Go back to a backup
@@ -149,7 +157,7 @@ INTERFACE = {
         "store": {"type": "str"},
         "state": {
             "type": "str",
-            "choices": ["backed_up", "restored", "verified", "compacted"],
+            "choices": ["backed_up", "restored", "verified", "consistent", "compacted"],
             "required": True,
         },
         "path": {"type": "path"},

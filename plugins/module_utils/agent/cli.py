@@ -33,6 +33,7 @@ usage: muster-agent.pyz [--expect VERSION] [--state-dir DIR] VERB [options]
   check        is this node fit to run a job
   start        start an attempt; its spec comes on stdin
   status       [--job J [--attempt A]] [--wait-end S]
+  survey       [--also J.A,J.A]
   stop         --job J [--attempt A] [--epoch E] [--grace S] [--reason TEXT]
   logs         --job J [--attempt A] [--rank N] [--lines N|all] [--follow] [--raw]
 
@@ -113,6 +114,12 @@ def _status(layout: Layout, options: Document) -> Outcome:
     return {"attempts": status.read(layout, options.get("job"), options.get("attempt"), options.get("wait-end"))}, 0
 
 
+def _survey(layout: Layout, options: Document) -> Outcome:
+    from . import status
+
+    return {"attempts": status.survey(layout, options.get("also", []))}, 0
+
+
 def _stop(layout: Layout, options: Document) -> Outcome:
     from . import stop
 
@@ -157,6 +164,11 @@ def _logs(layout: Layout, options: Document) -> Outcome:
     return None, 0
 
 
+def _attempts(text: str) -> list[tuple[str, int]]:
+    pairs = [word.rpartition(".") for word in text.split(",") if word]
+    return [(job, int(number)) for job, _dot, number in pairs]
+
+
 def _count(text: str) -> int | str:
     if text == "all":
         return text
@@ -171,6 +183,7 @@ VERBS: dict[str, tuple[Options, Callable[[Layout, Document], Outcome]]] = {
     "check": ({}, _check),
     "start": ({}, _start),
     "status": ({"job": str, "attempt": int, "wait-end": float}, _status),
+    "survey": ({"also": _attempts}, _survey),
     "stop": ({"job": str, "attempt": int, "epoch": int, "grace": float, "reason": str}, _stop),
     "logs": (
         {"job": str, "attempt": int, "rank": int, "lines": _count, "follow": None, "raw": None},

@@ -85,7 +85,7 @@ def first(spec: Document, unit: str | None) -> Document:
     at = now()
     return {
         "protocol": PROTOCOL,
-        **{key: spec[key] for key in ("job", "name", "attempt", "epoch", "node", "node_rank")},
+        **{key: spec[key] for key in ("job", "name", "attempt", "epoch", "lineage", "node", "node_rank")},
         "state": "starting",
         "supervisor": {"pid": os.getpid(), "start_ticks": processes.start_ticks(os.getpid()), "unit": unit},
         "boot_id": processes.boot_id(),

@@ -41,6 +41,17 @@ def read(layout: Layout, job: str | None, attempt: int | None, wait_end_s: float
     return _all(layout, wanted)
 
 
+def survey(layout: Layout, also: list[tuple[str, int]]) -> list[Document]:
+    """Return the status of every attempt that has not ended, or of which something is left, and of those in `also`
+    whatever became of them. What this node does not know is not there."""
+    found = _all(layout, layout.attempts())
+    return [
+        status
+        for status in found
+        if not record.ended(status) or status["left"] or (status["job"], status["attempt"]) in also
+    ]
+
+
 def _all(layout: Layout, wanted: list[tuple[str, int]]) -> list[Document]:
     found = (record.look(layout, job, attempt) for job, attempt in wanted)
     return [status for status in found if status is not None]

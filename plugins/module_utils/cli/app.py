@@ -11,7 +11,7 @@ import typer
 
 from ..agent.version import COLLECTION_VERSION
 from ..cluster import View, open_cluster
-from ..model import ENDED, MusterError, utc_now
+from ..model import ENDED, MusterError, counted, utc_now
 from ..store import actor, default_location
 from . import logs as job_logs
 from .options import AsJson, Store
@@ -109,6 +109,28 @@ def job(reference: Reference, store: Store = None, as_json: AsJson = False) -> N
         show_json(found)
     else:
         show(*job_page(found, view.nodes, utc_now()))
+
+
+@app.command()
+def verify(store: Store = None, as_json: AsJson = False) -> None:
+    """Whether the state makes sense: nothing is leased twice, nor to a job that is over. Exit code 1 if it does not.
+
+    `muster state verify` checks the files that it is kept in.
+    """
+    view = _view(store)
+    found = view.violations
+    if as_json:
+        show_json({"serial": view.serial, "violations": [vars(one) for one in found]})
+    elif not view.serial:
+        typer.echo(NO_NODES)
+    elif not found:
+        held = {"node": view.nodes, "job": view.jobs, "lease": view.leases}
+        counts = ", ".join(counted(len(rows), noun) for noun, rows in held.items())
+        typer.echo(f"consistent at serial {view.serial}: {counts}")
+    for one in found:
+        say(str(one))
+    if found:
+        raise typer.Exit(1)
 
 
 def _lines(text: str) -> str:

@@ -148,7 +148,7 @@ def restore_state(
         typer.echo(f"{'would restore' if check else 'restored'} {source} (serial {done.serial}){undone}")
         if done.replaced:
             typer.echo(f"what it replaced is in {done.replaced}")
-        typer.echo("next: sync.yml reads the nodes anew, and release.yml settles jobs that have ended meanwhile")
+        typer.echo("next: sync.yml reads the nodes anew, and recover.yml asks them what runs")
 
 
 @app.command()

@@ -8,8 +8,19 @@ from __future__ import annotations
 from . import imports
 from .facade import Cluster, node_documents, open_cluster
 from .forgotten import forgotten
+from .invariants import Violation
 from .jobs import Outcome
 from .nodes import NodeChange
 from .view import View
 
-__all__ = ["Cluster", "NodeChange", "Outcome", "View", "forgotten", "imports", "node_documents", "open_cluster"]
+__all__ = [
+    "Cluster",
+    "NodeChange",
+    "Outcome",
+    "View",
+    "Violation",
+    "forgotten",
+    "imports",
+    "node_documents",
+    "open_cluster",
+]

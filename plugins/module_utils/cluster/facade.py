@@ -118,6 +118,16 @@ class Cluster:
             found = jobs.find(draft, job) if isinstance(job, str) else jobs.submit(draft, job, who=self.actor, now=now)
             return jobs.allocate(draft, found, within=within, now=now)
 
+    def lapse(self) -> list[Job]:
+        """Take back allocations that nobody has started in time; their jobs, which are QUEUED again."""
+        with self._change("take back allocations that were not started") as draft:
+            return jobs.lapse(draft, self._clock())
+
+    def forget_leases(self, ids: Collection[str]) -> None:
+        """Give back leases of jobs that the state does not have, of which the nodes have nothing any more."""
+        with self._change("give back leases of jobs that are not there") as draft:
+            draft.remove("leases", ids)
+
     def starting(self, job: str, epoch: int) -> Job:
         """ALLOCATED -> STARTING."""
         with self._change(f"start {job}") as draft:

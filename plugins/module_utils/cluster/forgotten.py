@@ -22,10 +22,10 @@ def forgotten(done: Restored, *, dry_run: bool = False) -> list[str]:
 
 def _sentence(done: Restored, job: str, held: str, dry_run: bool) -> str:
     row = (done.before and done.before.get("jobs", job)) or {"name": "job"}
-    end_it = f"release.yml -e muster_release={job}"
     if dry_run:
+        end_it = f"release.yml -e muster_release={job}"
         return f"{row['name']} ({job}) holds {held}, and the backup knows nothing of it: end it first ({end_it})"
     return (
-        f"{row['name']} ({job}) held {held}, and the state knows nothing of it any more; if it still runs, restore "
-        f"{done.replaced} and end it ({end_it})"
+        f"{row['name']} ({job}) held {held}, and the state knows nothing of it any more: recover.yml ends what still "
+        f"runs of it, unless {done.replaced} is restored before"
     )

@@ -13,6 +13,7 @@ from typing import Any
 from ..model import Lease, Node, natural, restored
 from ..scheduling import Capacity, capacities, rank_order
 from ..store import Tables
+from .invariants import Violation, violations
 from .jobs import age, find_row
 from .nodes import load_leases, load_nodes
 
@@ -44,6 +45,11 @@ class View:
     def leases(self) -> list[Document]:
         """All leases."""
         return [lease.model_dump(mode="json") for lease in self._leases]
+
+    @cached_property
+    def violations(self) -> list[Violation]:
+        """What must hold of all of it and does not."""
+        return violations(self._tables)
 
     def node(self, name: str) -> Document | None:
         """The node of this name; no other is read."""

@@ -14,7 +14,7 @@ from .call import Call, Result
 
 
 def change_state(call: Call) -> Result:
-    """Back up, restore, verify or compact."""
+    """Back up, restore, verify, check or compact."""
     state = call.params["state"]
     for name, default in _DEFAULTS.items():
         if call.params[name] != default and name not in _TAKEN[state]:
@@ -24,6 +24,10 @@ def change_state(call: Call) -> Result:
 
 class Unsound(MusterError):
     """What is on disk is not as it was written."""
+
+
+class Inconsistent(MusterError):
+    """What must hold of nodes, jobs and leases does not."""
 
 
 def _back_up(call: Call) -> Result:
@@ -70,6 +74,13 @@ def _verify(call: Call) -> Result:
     return {"serial": found.serial, "checked": {**counts, "backups": found.backups}}
 
 
+def _check(call: Call) -> Result:
+    view = call.cluster().view()
+    if view.violations:
+        raise Inconsistent("; ".join(map(str, view.violations)), "muster verify looks again")
+    return {"serial": view.serial}
+
+
 def _compact(call: Call) -> Result:
     store, cluster = _store(call), call.cluster()
     older_than = call.params["jobs_older_than"]
@@ -91,6 +102,7 @@ _TAKEN = {
     "backed_up": {"path", "keep", "gzip"},
     "restored": {"path", "force"},
     "verified": set[str](),
+    "consistent": set[str](),
     "compacted": {"jobs_older_than"},
 }
-_VERBS = {"backed_up": _back_up, "restored": _restore, "verified": _verify, "compacted": _compact}
+_VERBS = {"backed_up": _back_up, "restored": _restore, "verified": _verify, "consistent": _check, "compacted": _compact}

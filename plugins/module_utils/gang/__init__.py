@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from .follow import Ended, follow_gang
+from .recover import Finding, Recovered, recover_gangs
 from .report import Report, outcome, told
 from .settle import settle_gang, settle_gangs
 from .start import NotStarted, Started, start_gang
@@ -13,11 +14,14 @@ from .stop import release_gang, stop_gang
 
 __all__ = [
     "Ended",
+    "Finding",
     "NotStarted",
+    "Recovered",
     "Report",
     "Started",
     "follow_gang",
     "outcome",
+    "recover_gangs",
     "release_gang",
     "settle_gang",
     "settle_gangs",

@@ -44,18 +44,20 @@ class Report:
 
 
 def report(reply: AgentReply, now: datetime) -> Report:
-    """The node's word in an agent's answer to start, status or stop, received at ``now``.
-
-    A node that does not know the attempt has lost it, and has nothing of it.
-    """
+    """The node's word in an agent's answer to start, status or stop, received at ``now``."""
     if reply.error and reply.error.code == "no_such_job":
-        return Report(reply.name, {"state": "lost", "left": 0, "reason": f"{reply.name} has no record of it"})
+        return Report(reply.name, no_record(reply.name))
     status = reply.payload.get("attempt") or next(iter(reply.payload.get("attempts", [])), None)
     said = reply.payload.get("now")
     skew = parse(said) - now if said else timedelta(0)
     return Report(
         reply.name, status, str(reply.error) if reply.error else "", reply.error.code if reply.error else "", skew
     )
+
+
+def no_record(node: str) -> Status:
+    """The status of an attempt that ``node`` does not know: it has lost it, and has nothing of it."""
+    return {"state": "lost", "left": 0, "reason": f"{node} has no record of it"}
 
 
 def refusal(reports: Iterable[Report]) -> str:

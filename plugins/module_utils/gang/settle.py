@@ -6,21 +6,19 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from datetime import timedelta
 from functools import partial
 
-from ..cluster import Cluster, Outcome
-from ..model import ENDED as ENDED_JOBS
+from ..cluster import Cluster
 from ..model import InvalidTransition, Job, StaleEpoch, parse, utc_now
 from ..remote import fan_out
 from .ask import Dial, ask_all
-from .report import doubts, outcome
+from .report import Report, doubts
 from .stop import stop_gang
+from .verdict import Verdict, judge
 
 ASK_TIMEOUT_S = 30.0
-GOING_WELL = ("starting", "running", "succeeded")
-UNDECIDED_FOR = timedelta(seconds=150)
-"""How long a start may take: younger jobs that do not run yet are left to whoever launches them."""
 
 
 def settle_gangs(cluster: Cluster, dial: Dial) -> list[Job]:
@@ -43,32 +41,38 @@ def settle_gangs(cluster: Cluster, dial: Dial) -> list[Job]:
 def settle_gang(cluster: Cluster, dial: Dial, job: Job) -> Job:
     """Ask the nodes that hold leases of ``job``; end and release it if it is over, else leave it as it is.
 
-    A job of which one part has failed is over: the other parts are stopped. A node that does not answer keeps its
-    lease, and nothing is concluded from its silence.
+    A job of which one part has failed is over: the other parts are stopped. Nothing is concluded from the silence of a
+    node.
     """
-    attempt = job.attempt
     leased = sorted(lease.node for lease in cluster.leases(job.id))
-    if attempt is None or not leased:
+    if job.attempt is None or not leased or job.state == "ALLOCATED":
         return job
-    begun = parse(attempt.started_at or attempt.allocated_at or job.created_at)
-    if job.state == "ALLOCATED" or (job.state == "STARTING" and utc_now() - begun < UNDECIDED_FOR):
-        return job
-    words = ["status", "--job", job.id, "--attempt", str(attempt.number)]
+    words = ["status", "--job", job.id, "--attempt", str(job.attempt.number)]
     reports = ask_all(dial, leased, words, timeout_s=ASK_TIMEOUT_S)
-    heard = {name: one for name, one in reports.items() if one.state != "silent"}
-    if job.state == "STARTING" and any((one.status or {}).get("started_at") for one in heard.values()):
-        # Its launch died after the gate had opened: it runs, or ran, and its end is to be told as it is.
+    return carry_out(cluster, dial, job, judge(job, reports, age=age_of(job)), reports)
+
+
+def age_of(job: Job) -> timedelta:
+    """How long ago its start began."""
+    attempt = job.attempt
+    begun = (attempt.started_at or attempt.allocated_at) if attempt else None
+    return utc_now() - parse(begun or job.created_at)
+
+
+def carry_out(cluster: Cluster, dial: Dial, job: Job, verdict: Verdict, reports: Mapping[str, Report]) -> Job:
+    """Do what was decided. Nodes that cannot say that nothing is left keep their lease, and are drained."""
+    attempt = job.attempt
+    if attempt is None or verdict.idle:
+        return job
+    if verdict.runs:
         job = cluster.running(job.id, attempt.epoch)
-    if job.state not in ENDED_JOBS:
-        failed = any(one.state not in GOING_WELL for one in heard.values())
-        succeeded = len(heard) == len(leased) and all(one.state == "succeeded" for one in heard.values())
-        if not failed and not succeeded:
-            return job
+    if not verdict.over:
+        return job
+    heard = {name: one for name, one in reports.items() if one.state != "silent"}
     standing = [name for name, one in heard.items() if not one.clear]
     heard |= stop_gang(dial, standing, job.id, attempt.number, attempt.epoch, "another part of the job has ended")
     cleared = [name for name, one in heard.items() if one.clear]
-    doubtful = doubts(one for one in heard.values() if not one.clear)
-    if job.state in ENDED_JOBS:
+    doubtful = doubts(one for one in ({**reports, **heard}).values() if not one.clear)
+    if verdict.end is None or job.state == verdict.end.state:
         return cluster.release(job.id, cleared=cleared, doubtful=doubtful, reason=job.reason)[0]
-    end = outcome(list(heard.values())) if job.state == "RUNNING" else Outcome("FAILED", "its launch was interrupted")
-    return cluster.finish(job.id, attempt.epoch, end, cleared=cleared, doubtful=doubtful)
+    return cluster.finish(job.id, attempt.epoch, verdict.end, cleared=cleared, doubtful=doubtful)

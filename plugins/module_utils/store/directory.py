@@ -326,7 +326,7 @@ class DirectoryStore:
         if not loaded.troubles:
             return
         if loaded.lost:
-            advice = "sync.yml and then release.yml ask the nodes what is true"
+            advice = "sync.yml and then recover.yml ask the nodes what is true"
         else:
             advice = "nothing was lost, and the next change mends it"
         self._tell("; ".join([*loaded.troubles, advice]))

@@ -67,7 +67,7 @@ def _check_state(place: Path, found: Verified) -> bool:
     found.serial, found.lineage = loaded.state.serial, loaded.state.lineage
     found.problems += [trouble for trouble in loaded.troubles if trouble not in found.problems]
     if loaded.lost:
-        found.notes.append("the next change writes down what was lost; then run sync.yml and release.yml")
+        found.notes.append("the next change writes down what was lost; then run sync.yml and recover.yml")
     elif loaded.troubles:
         found.notes.append("nothing was lost, and the next change mends it")
     if loaded.base and not good[BACKUP] and identity(place / BACKUP):

@@ -45,7 +45,13 @@ class Site:
         self.environment |= {"ANSIBLE_NOCOLOR": "1", "COLUMNS": "200"}
 
     def popen(
-        self, playbook: str, *words: str, job: dict[str, Any] | None = None, inventory: Path | str = LOCAL, **extra: Any
+        self,
+        playbook: str,
+        *words: str,
+        job: dict[str, Any] | None = None,
+        inventory: Path | str = LOCAL,
+        start_new_session: bool = False,
+        **extra: Any,
     ) -> subprocess.Popen[str]:
         """``ansible-playbook playbooks/<playbook>.yml`` over the three nodes; ``extra`` are extra variables."""
         variables = json.dumps(extra | ({"muster_job": job} if job is not None else {}))
@@ -57,6 +63,7 @@ class Site:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            start_new_session=start_new_session,
         )
 
     def play(self, playbook: str, *words: str, **options: Any) -> Run:

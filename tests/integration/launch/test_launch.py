@@ -179,7 +179,7 @@ def test_sync_purges_nodes_that_left_the_inventory_unless_they_hold_a_lease(site
     assert {node["name"] for node in site.table("nodes")} == {"n1", "n2", "n3"}
 
 
-@pytest.mark.parametrize("playbook", ["site", "provision", "sync", "launch", "release"])
+@pytest.mark.parametrize("playbook", ["site", "provision", "sync", "launch", "release", "recover"])
 def test_check_mode_changes_not_a_byte(site, playbook):
     job = {"name": "try", "command": ["true"], "nodes": 3}
     before = site.content()

@@ -226,6 +226,31 @@ class TestStatus:
         assert told["out_of_service"] == {"gpu3": "drained", "gpu4": "unreachable"}
 
 
+class TestVerify:
+    def test_what_agrees_is_counted(self, muster: Muster, ids: dict[str, str]) -> None:
+        told = muster("verify")
+        assert (told.returncode, told.stderr) == (0, "")
+        assert re.fullmatch(r"consistent at serial \d+: 5 nodes, 4 jobs, 1 lease\n", told.stdout)
+        assert json.loads(muster("verify", "--json").stdout)["violations"] == []
+
+    def test_what_does_not_is_told_with_what_mends_it(
+        self, muster: Muster, location: Path, ids: dict[str, str]
+    ) -> None:
+        with DirectoryStore(location).transaction(who="somebody", why="by hand") as draft:
+            draft.remove("leases", [row["id"] for row in draft.all("leases")])
+        told, programs = muster("verify"), muster("verify", "--json")
+        message = f"job {ids['ring']} is RUNNING and holds no lease on gpu1"
+        repair = f"release.yml -e muster_release={ids['ring']}"
+        assert (told.returncode, told.stdout) == (1, "")
+        assert told.stderr == f"muster: {message} (to mend it: {repair})\n"
+        assert programs.returncode == 1
+        (found,) = json.loads(programs.stdout)["violations"]
+        assert found == {"rule": "live job without a lease", "message": message, "repair": repair}
+
+    def test_where_nothing_is_that_is_said(self, muster: Muster) -> None:
+        assert (muster("verify").returncode, muster("verify").stdout) == (0, "no nodes yet: run sync.yml\n")
+
+
 def test_a_person_at_a_terminal_gets_colours_and_bars(environment: dict[str, str], ids: dict[str, str]) -> None:
     """Over a real pseudo-terminal."""
     controller, terminal = pty.openpty()

@@ -84,9 +84,14 @@ class Life(RuleBasedStateMachine):
             self.cluster.release(job.id, cleared=cleared, doubtful=doubtful)
         else:
             number = job.attempt.epoch if job.attempt else 0
-            outcome = Outcome(state)
+            outcome = Outcome(state, "" if state == "SUCCEEDED" else "so said the nodes")
             self._try(lambda: self.cluster.finish(job.id, number, outcome, cleared=cleared, doubtful=doubtful))
-        self.cluster.resume(["n1", "n2", "n3"])
+        held = {lease.node for lease in self.cluster.leases()}
+        self.cluster.resume({"n1", "n2", "n3"} - held)
+
+    @invariant()
+    def what_must_hold_holds(self) -> None:
+        assert self.cluster.view().violations == []
 
     @invariant()
     def nothing_is_held_twice(self) -> None:

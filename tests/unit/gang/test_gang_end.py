@@ -14,7 +14,7 @@ from functools import partial
 import pytest
 from muster.cluster import open_cluster
 from muster.gang import follow_gang, release_gang, settle_gang, settle_gangs, start_gang, told
-from muster.gang.settle import UNDECIDED_FOR
+from muster.gang.verdict import UNDECIDED_FOR
 from muster.model import InvalidInput, iso, utc_now
 from muster.remote import fan_out
 from muster.scheduling import start_requests

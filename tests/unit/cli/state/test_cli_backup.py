@@ -102,7 +102,7 @@ class TestRestore:
             [f"restored {backup} (serial 5); 1 transaction undone", f"what it replaced is in {replaced}"],
         )
         assert "sync.yml" in done.stdout
-        assert "release.yml" in done.stdout
+        assert "recover.yml" in done.stdout
         assert cluster.nodes()["login"].admin.state == "enabled"
         heads = [
             line for line in muster("state", "history", "--node", "login").stdout.splitlines() if "  muster:" in line
@@ -131,8 +131,8 @@ class TestRestore:
         )
         done = muster("state", "restore", str(backup), "--force", "--json")
         assert done.stderr == (
-            f"muster: long ({running.id}) held gpu1, and the state knows nothing of it any more; if it still runs, "
-            f"restore {json.loads(done.stdout)['replaced']} and end it (release.yml -e muster_release={running.id})\n"
+            f"muster: long ({running.id}) held gpu1, and the state knows nothing of it any more: recover.yml ends what "
+            f"still runs of it, unless {json.loads(done.stdout)['replaced']} is restored before\n"
         )
         assert muster("state", "restore", str(backup), "--force").stderr == ""
 

@@ -237,6 +237,33 @@ class TestVerified:
         assert content() == before
 
 
+class TestConsistent:
+    def test_what_agrees_passes_and_nothing_changes(
+        self, run_module: Run, cluster: Cluster, spec: Callable[..., JobSpec], content: Callable[[], dict[str, bytes]]
+    ) -> None:
+        cluster.allocate(spec())
+        before = content()
+        for check_mode in (True, False):
+            result = run_module("state", state="consistent", check_mode=check_mode)
+            assert (result["changed"], result["serial"]) == (False, 2)
+        assert content() == before
+
+    def test_what_does_not_fails_with_what_mends_it(
+        self, run_module: Run, cluster: Cluster, spec: Callable[..., JobSpec]
+    ) -> None:
+        job, plan = cluster.allocate(spec())
+        with cluster.store.transaction(who="somebody", why="by hand") as draft:
+            draft.remove("leases", [row["id"] for row in draft.all("leases")])
+        result = run_module("state", state="consistent")
+        assert (result["failed"], result["error"]["code"]) == (True, "inconsistent")
+        message = f"job {job.id} is ALLOCATED and holds no lease on {plan.nodes[0].node}"
+        assert result["error"]["message"] == f"{message} (to mend it: release.yml -e muster_release={job.id})"
+
+    def test_where_there_is_nothing_nothing_is_made(self, run_module: Run, location: str) -> None:
+        assert run_module("state", state="consistent")["serial"] == 0
+        assert not Path(location).exists()
+
+
 class TestCompacted:
     def test_the_journal_is_folded_once(
         self, run_module: Run, cluster: Cluster, location: str, content: Callable[[], dict[str, bytes]]
@@ -290,7 +317,13 @@ class TestCompacted:
         assert not Path(location).exists()
 
 
-CALLS: dict[str, dict[str, Any]] = {"backed_up": {}, "restored": {"path": "/nowhere"}, "verified": {}, "compacted": {}}
+CALLS: dict[str, dict[str, Any]] = {
+    "backed_up": {},
+    "restored": {"path": "/nowhere"},
+    "verified": {},
+    "consistent": {},
+    "compacted": {},
+}
 
 
 @pytest.mark.parametrize("state", CALLS)

@@ -1,0 +1,182 @@
+# Copyright (c) 2026 The Muster authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Making the state true after whatever happened: every node is asked once, and each job gets the end that it had."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+
+from ..cluster import Cluster
+from ..model import InvalidTransition, Job, Lease, StaleEpoch, natural, parse, utc_now
+from .ask import Dial
+from .report import Report, Status
+from .settle import age_of, carry_out
+from .stop import stop_gang
+from .survey import Survey, survey_all
+from .verdict import Verdict, judge
+
+LOST_AFTER = timedelta(hours=2)
+"""How long a node may be silent before its part of a job is given up."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What was found of a job, where, and what was done about it; ``done`` is empty where there was nothing to do."""
+
+    job: str
+    name: str
+    nodes: tuple[str, ...]
+    found: str
+    done: str = ""
+
+
+@dataclass(frozen=True)
+class Recovered:
+    """What :func:`recover_gangs` found, job by job, and the nodes that did not answer (name -> why)."""
+
+    findings: list[Finding]
+    unreachable: dict[str, str]
+
+    @property
+    def changed(self) -> bool:
+        """Whether anything was done, or would be."""
+        return any(one.done for one in self.findings)
+
+
+def recover_gangs(
+    cluster: Cluster, dial: Dial, nodes: Collection[str], *, lost_after: timedelta = LOST_AFTER, dry_run: bool = False
+) -> Recovered:
+    """Ask ``nodes``, and those that hold a lease, what runs on them; make the state true, and end what nobody owns.
+
+    Nodes that do not answer are marked unreachable. With ``dry_run`` it is only said what would be done.
+    """
+    leases = cluster.leases()
+    known = {row["id"] for row in cluster.view().jobs}
+    jobs = {job: cluster.job(job) for job in {lease.job for lease in leases} & known}
+    wanted: dict[str, list[tuple[str, int]]] = {name: [] for name in nodes}
+    for lease in leases:
+        wanted.setdefault(lease.node, []).append((lease.job, lease.attempt))
+    surveys = survey_all(dial, wanted)
+    unreachable = {name: one.error for name, one in surveys.items() if one.error}
+    silences = _silences(cluster, unreachable)
+    cluster.contacted(surveys.keys() - unreachable.keys(), unreachable)
+    findings = list(_lapsed(cluster, leases, jobs, dry_run=dry_run))
+    for job in sorted(jobs.values(), key=lambda job: job.id):
+        mine = [lease for lease in leases if lease.job == job.id]
+        if job.state != "ALLOCATED":
+            reports = {one.node: surveys[one.node].report(job.id, one.attempt, one.epoch) for one in mine}
+            findings.append(_settled(cluster, dial, job, reports, silences, lost_after, dry_run=dry_run))
+    findings += _strangers(cluster, dial, surveys.values(), dry_run=dry_run)
+    orphans = [lease for lease in leases if lease.job not in known]
+    findings += _orphans(cluster, dial, orphans, surveys, dry_run=dry_run)
+    return Recovered(findings, unreachable)
+
+
+def _silences(cluster: Cluster, silent: Iterable[str]) -> dict[str, timedelta]:
+    """For how long each of these nodes has not been heard of; of one that never was, since its lease."""
+    now, since = utc_now(), {lease.node: lease.granted_at for lease in cluster.leases()}
+    seen = {row["name"]: row["last_seen"] for row in cluster.view().nodes}
+    last = {name: max(seen.get(name) or "", since.get(name) or "") for name in silent}
+    return {name: now - parse(at) if at else timedelta(0) for name, at in last.items()}
+
+
+def _lapsed(cluster: Cluster, leases: Iterable[Lease], jobs: Mapping[str, Job], *, dry_run: bool) -> Iterator[Finding]:
+    """Allocations that nobody has started in time."""
+    waiting = {lease.job: lease for lease in leases if lease.until is not None}
+    late = {job for job, lease in waiting.items() if parse(lease.until or "") < utc_now()}
+    back = [] if dry_run or not late else cluster.lapse()
+    for identity, lease in waiting.items():
+        job = jobs.get(identity)
+        held = tuple(sorted((one.node for one in leases if one.job == identity), key=natural))
+        if job is None:
+            continue
+        if identity not in late:
+            yield Finding(identity, job.name, held, f"waits for its start, until {lease.until}")
+        elif dry_run or identity in {one.id for one in back}:
+            done = "would be QUEUED again" if dry_run else "is QUEUED again"
+            yield Finding(identity, job.name, held, "was not started in time", f"{done}, its leases given back")
+
+
+def _settled(
+    cluster: Cluster,
+    dial: Dial,
+    job: Job,
+    reports: Mapping[str, Report],
+    silences: Mapping[str, timedelta],
+    lost_after: timedelta,
+    *,
+    dry_run: bool,
+) -> Finding:
+    verdict = judge(job, reports, age=age_of(job), silent_for=silences, lost_after=lost_after)
+    names = tuple(sorted(reports, key=natural))
+    if verdict.idle or dry_run:
+        return Finding(job.id, job.name, names, verdict.found, _intent(job, verdict))
+    try:
+        after = carry_out(cluster, dial, job, verdict, reports)
+    except (InvalidTransition, StaleEpoch):  # somebody else, a launch perhaps, settled it at the same moment
+        return Finding(job.id, job.name, names, f"is {cluster.job(job.id).state}: somebody else has settled it")
+    left = [lease.node for lease in cluster.leases(job.id)]
+    done = f"is {after.state}" if after.state != job.state else ""
+    if verdict.over:
+        kept = f"; {', '.join(left)} cannot say that nothing is left, and is drained" if left else ""
+        done += f"{', ' if done else ''}{len(reports) - len(left)} of {len(reports)} leases given back{kept}"
+    return Finding(job.id, job.name, names, verdict.found, done)
+
+
+def _intent(job: Job, verdict: Verdict) -> str:
+    """What would be done."""
+    if verdict.idle:
+        return ""
+    state = verdict.end.state if verdict.end else "RUNNING" if verdict.runs else job.state
+    told = f"would be {state}" if state != job.state else "would give its leases back"
+    return f"{told}, what is left of it stopped" if verdict.over and state != "SUCCEEDED" else told
+
+
+def _strangers(cluster: Cluster, dial: Dial, surveys: Iterable[Survey], *, dry_run: bool) -> Iterator[Finding]:
+    """What runs on nodes for nobody that the state knows of: a job that is gone, an attempt that was replaced."""
+    lineage = cluster.lineage()
+    # Read after the nodes were asked: what was launched meanwhile has its leases already.
+    held = {(one.job, one.node): one.epoch for one in cluster.leases()}
+    for survey in surveys:
+        for status in survey.alive():
+            owner = held.get((str(status["job"]), survey.node))
+            if status.get("lineage") == lineage and owner != status["epoch"]:
+                yield _ended(dial, survey.node, status, dry_run=dry_run)
+
+
+def _orphans(
+    cluster: Cluster, dial: Dial, orphans: Iterable[Lease], surveys: Mapping[str, Survey], *, dry_run: bool
+) -> Iterator[Finding]:
+    """Leases of jobs that the state does not have: what runs of them is ended, and they are given back."""
+    given = []
+    for lease in orphans:
+        survey, found = surveys[lease.node], "holds a lease, and the state has no such job"
+        one = survey.report(lease.job, lease.attempt, lease.epoch)
+        done = "would give its lease back, what is left of it stopped"
+        if survey.error:
+            found, done = f"{found}, no word from {lease.node}", ""
+        elif not dry_run:
+            if not one.clear:
+                why = "the state has no such job"
+                one = stop_gang(dial, [lease.node], lease.job, lease.attempt, lease.epoch, why)[lease.node]
+            given += [lease.id] if one.clear else []
+            done = "its lease was given back" if one.clear else _still_there(one)
+        yield Finding(lease.job, "", (lease.node,), found, done)
+    if given:
+        cluster.forget_leases(given)
+
+
+def _ended(dial: Dial, node: str, status: Status, *, dry_run: bool) -> Finding:
+    job, attempt, epoch = str(status["job"]), int(status["attempt"]), int(status["epoch"])
+    found = f"attempt {attempt} (epoch {epoch}) is alive, and holds no lease"
+    if dry_run:
+        return Finding(job, str(status["name"]), (node,), found, "would be stopped")
+    after = stop_gang(dial, [node], job, attempt, epoch, "the state knows of no lease of it")[node]
+    return Finding(job, str(status["name"]), (node,), found, "stopped" if after.clear else _still_there(after))
+
+
+def _still_there(one: Report) -> str:
+    return f"could not be stopped: {one.error or 'processes are left'}"
