@@ -38,14 +38,14 @@ class ActionModule(FleetAction):
             lost_after=timedelta(seconds=lost_after),
             dry_run=call.check_mode,
         )
-        for line in _table(recovered.findings):
+        for line in _table(recovered.findings) or [_nothing(recovered.unreachable)]:
             call.say(line)
         for why in recovered.unreachable.values():
             call.warn(why)
         return {
             "changed": recovered.changed,
             "findings": [_document(one) for one in recovered.findings],
-            "unreachable": recovered.unreachable,
+            "silent": recovered.unreachable,
         }
 
 
@@ -56,7 +56,7 @@ def _document(one: Finding) -> Result:
 def _table(findings: list[Finding]) -> list[str]:
     """A line a finding, in columns."""
     if not findings:
-        return ["no job holds a lease, and nothing runs on the nodes"]
+        return []
     rows = [
         (f"{one.name} ({one.job})" if one.name else one.job, _nodes(one.nodes), one.found, one.done or "left as it is")
         for one in findings
@@ -64,6 +64,11 @@ def _table(findings: list[Finding]) -> list[str]:
     rows.insert(0, ("JOB", "NODES", "FOUND", "DONE"))
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     return ["  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[3]]) for row in rows]
+
+
+def _nothing(silent: dict[str, str]) -> str:
+    where = "the nodes that answer" if silent else "the nodes"
+    return f"no job holds a lease, and nothing runs on {where}"
 
 
 def _nodes(names: tuple[str, ...]) -> str:

@@ -75,7 +75,7 @@ findings:
     done:
       description: What was done about it, or would be in check mode. Empty where nothing was to be done.
       type: str
-unreachable:
+silent:
   description: The nodes that did not answer, and why. They are marked so in the state.
   returned: success
   type: dict

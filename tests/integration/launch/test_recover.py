@@ -70,6 +70,17 @@ def test_what_ended_unwatched_what_runs_and_what_nobody_owns(site):
     assert violations(site) == []
 
 
+def test_a_node_that_does_not_answer_is_told_and_marked_and_the_others_are_recovered(site, tmp_path):
+    dead = tmp_path / "dead.yml"
+    dead.write_text("all: {hosts: {n9: {ansible_connection: ssh, ansible_host: 127.0.0.1, ansible_port: 1}}}")
+    assert site.play("launch", job={"name": "over", "command": ["true"], "slots": 1}, muster_wait=False).rc == 0
+    wait_until_nothing_runs(site, site.jobs()["over"])
+    run = site.play("recover", "-i", str(dead))
+    assert run.rc == 0, run.out
+    assert "[WARNING]: n9 (127.0.0.1:1) refused the connection" in run.out
+    assert site.jobs()["over"]["state"] == "SUCCEEDED"
+
+
 @pytest.mark.parametrize("turn", range(ROUNDS))
 def test_a_launch_that_is_killed_at_any_moment(site, turn):
     """The job's ranks take a moment and end well: whatever had begun has the end that it had."""
