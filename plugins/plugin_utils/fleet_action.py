@@ -77,7 +77,7 @@ class Fleet:
 
     def settle(self, cluster: Cluster, say: Callable[[str], None]) -> list[Job]:
         """Ask about jobs that nobody follows; end and release those that are over. Returns them, and says them."""
-        self.prepare_for(cluster, [cluster.job(job) for job in {lease.job for lease in cluster.leases()}])
+        self.prepare_for(cluster, cluster.held()[0])
         settled = settle_gangs(cluster, self.dial)
         for job in settled:
             say(f"{job.name} ({job.id}) was settled: {job.state}{': ' + job.reason if job.reason else ''}")

@@ -64,6 +64,13 @@ class Cluster:
         """All leases, or those of the job with this id."""
         return [lease for lease in nodes.load_leases(self.store.read()) if job in (None, lease.job)]
 
+    def held(self) -> tuple[list[Job], list[Lease]]:
+        """All leases, and the jobs that hold them (oldest first, as far as the state has them), at one moment."""
+        tables = self.store.read()
+        leases = nodes.load_leases(tables)
+        named = sorted({lease.job for lease in leases})
+        return [jobs.find(tables, job) for job in named if tables.get("jobs", job) is not None], leases
+
     def sync_nodes(
         self, facts: Sequence[NodeFacts], *, keep: Collection[str] | None = None, why: str = "sync"
     ) -> list[NodeChange]:

@@ -53,9 +53,8 @@ def recover_gangs(
 
     Nodes that do not answer are marked unreachable. With ``dry_run`` it is only said what would be done.
     """
-    leases = cluster.leases()
-    known = {row["id"] for row in cluster.view().jobs}
-    jobs = {job: cluster.job(job) for job in {lease.job for lease in leases} & known}
+    holders, leases = cluster.held()
+    jobs = {job.id: job for job in holders}
     wanted: dict[str, list[tuple[str, int]]] = {name: [] for name in nodes}
     for lease in leases:
         wanted.setdefault(lease.node, []).append((lease.job, lease.attempt))
@@ -64,13 +63,13 @@ def recover_gangs(
     silences = _silences(cluster, unreachable)
     cluster.contacted(surveys.keys() - unreachable.keys(), unreachable)
     findings = list(_lapsed(cluster, leases, jobs, dry_run=dry_run))
-    for job in sorted(jobs.values(), key=lambda job: job.id):
+    for job in jobs.values():
         mine = [lease for lease in leases if lease.job == job.id]
         if job.state != "ALLOCATED":
             reports = {one.node: surveys[one.node].report(job.id, one.attempt, one.epoch) for one in mine}
             findings.append(_settled(cluster, dial, job, reports, silences, lost_after, dry_run=dry_run))
     findings += _strangers(cluster, dial, surveys.values(), dry_run=dry_run)
-    orphans = [lease for lease in leases if lease.job not in known]
+    orphans = [lease for lease in leases if lease.job not in jobs]
     findings += _orphans(cluster, dial, orphans, surveys, dry_run=dry_run)
     return Recovered(findings, unreachable)
 

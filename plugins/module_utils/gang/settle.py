@@ -23,8 +23,8 @@ ASK_TIMEOUT_S = 30.0
 
 def settle_gangs(cluster: Cluster, dial: Dial) -> list[Job]:
     """Settle every job that holds a lease, all of them at once. Returns those that ended or gave back a lease."""
-    held = Counter(lease.job for lease in cluster.leases())
-    before = {job: cluster.job(job) for job in held}
+    jobs, leases = cluster.held()
+    before, held = {job.id: job for job in jobs}, Counter(lease.job for lease in leases)
 
     def settle(job: Job) -> Job:
         try:

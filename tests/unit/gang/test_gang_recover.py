@@ -11,7 +11,7 @@ from datetime import timedelta
 
 import pytest
 from muster.cluster import Cluster, Outcome, open_cluster
-from muster.gang import recover_gangs, start_gang
+from muster.gang import recover_gangs, settle_gangs, start_gang
 from muster.model import utc_now
 
 from .conftest import SLOTS, eventually, processes_of, spec
@@ -143,6 +143,7 @@ def test_leases_of_a_job_that_is_not_there_are_given_back(cluster, nodes):
     with cluster.store.transaction(who="somebody", why="by hand") as draft:
         draft.remove("jobs", [job.id])
     nodes.cut = {"n3"}
+    assert settle_gangs(cluster, nodes.dial) == [], "whoever only settles leaves them alone"
     recovered = recover_gangs(cluster, nodes.dial, ALL)
     assert [one.done for one in recovered.findings] == ["its lease was given back"] * 2 + [""]
     nodes.cut.clear()
