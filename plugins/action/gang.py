@@ -10,7 +10,7 @@ import time
 from ..plugin_utils.fleet_action import FleetAction
 
 try:
-    from ..module_utils.cluster import Cluster
+    from ..module_utils.cluster import Cluster, Outcome
     from ..module_utils.door.call import Call, Result
     from ..module_utils.gang import (
         Report,
@@ -71,9 +71,16 @@ class ActionModule(FleetAction):
 
     def _follow(self, call: Call, cluster: Cluster) -> Result:
         job = cluster.job(call.params["job"])
-        if call.check_mode or job.state in ENDED:
-            failed = job.state in ENDED and job.state != "SUCCEEDED"
-            return {"failed": failed, "msg": f"{_title(job)} {job.state}", "job": _brief(job)}
+        if job.state in ENDED:  # somebody else has settled it
+            outcome = Outcome(job.state, job.reason, job.attempt.failure if job.attempt else None)
+            return {
+                "failed": job.state != "SUCCEEDED",
+                "msg": told(job.name, job.id, outcome),
+                "job": _brief(job),
+                "doubtful": {},
+            }
+        if call.check_mode:
+            return {"msg": f"{_title(job)} {job.state}", "job": _brief(job), "doubtful": {}}
         self.fleet.prepare_for(cluster, [job])
         begun = time.monotonic()
 

@@ -162,8 +162,11 @@ def starting(draft: Draft, job: Job, epoch: int) -> Job:
 
 
 def running(draft: Draft, job: Job, epoch: int, *, now: datetime) -> Job:
-    """Every node has started its ranks, or a lost one turned out to run on."""
+    """Every node has started its ranks, or a lost one turned out to run on. To say it again changes nothing: a launch,
+    and whoever settles what others have launched, may both see it first."""
     _fence(job, epoch)
+    if job.state == "RUNNING":
+        return job
     since = (job.attempt.started_at if job.attempt else None) or iso(now)
     job = _moved(job, "RUNNING").model_copy(update={"started_at": since, "ended_at": None, "reason": ""})
     return _put(draft, job, {"started_at": since, "ended_at": None, "reason": ""})

@@ -10,11 +10,12 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 
 from ..cluster import Cluster, Outcome
-from ..model import SECRET, InvalidInput, Job, JobSpec, MusterError, NoCapacity, validated
+from ..model import SECRET, InvalidInput, InvalidTransition, Job, JobSpec, MusterError, NoCapacity, validated
 from ..remote import fan_out
 from ..remote.fan_out import Outcome as Call
 from ..scheduling import RankPlan, start_requests
@@ -73,7 +74,8 @@ def start_gang(
         plan, attempt = _planned(job)
         reports, commands = _ask_all(cluster, dial, job, spec, plan)
         if all(one.state in STARTED for one in reports.values()):
-            cluster.running(job.id, attempt)
+            with suppress(InvalidTransition):  # it is over, and somebody has settled it by what its nodes say
+                cluster.running(job.id, attempt)
             cluster.contacted(list(reports))
             return Started(cluster.job(job.id), plan, left_out, commands)
         absent = {name: one.error for name, one in reports.items() if one.code in UNREACHED}

@@ -19,7 +19,7 @@ from muster.model import InvalidInput, iso, utc_now
 from muster.remote import fan_out
 from muster.scheduling import start_requests
 
-from .conftest import eventually, processes_of, spec
+from .conftest import SLOTS, eventually, processes_of, spec
 
 
 def running(cluster, nodes, script, **asked):
@@ -200,3 +200,32 @@ def test_a_launch_that_died_right_after_its_start_is_told_by_what_became_of_its_
     settled = settle_gang(later, nodes.dial, before.model_copy(update={"attempts": [overdue]}))
     assert (settled.state, settled.reason) == (end, "")
     assert bool(later.leases()) is (end == "RUNNING")
+
+
+@pytest.mark.parametrize(
+    ("script", "end"), [("exec sleep 600", "RUNNING"), ("exit 0", "SUCCEEDED"), ("exit 3", "FAILED")]
+)
+def test_a_launch_may_be_settled_by_another_before_it_has_said_that_it_runs(cluster, nodes, script, end):
+    job, _plan = cluster.allocate(spec(script))
+    other = open_cluster(str(cluster.store), actor="other")
+    settled = []
+
+    class Late:
+        """An agent that is hung up on once the other has settled the job."""
+
+        def __init__(self, client):
+            self.client = client
+
+        def __getattr__(self, name):
+            return getattr(self.client, name)
+
+        def close(self):
+            if not settled:
+                over = "running" if end == "RUNNING" else end.lower()
+                eventually(lambda: all(nodes.status(name, job)["state"] == over for name in SLOTS), "all are that far")
+                settled.append(settle_gang(other, nodes.dial, other.job(job.id)).state)
+            self.client.close()
+
+    started = start_gang(cluster, lambda name: Late(nodes.dial(name)), job)
+    assert (settled, started.job.state) == ([end], end)
+    assert bool(cluster.leases()) is (end == "RUNNING")
