@@ -12,6 +12,9 @@ from ..model import utc_now
 from ..remote import AgentClient, fan_out
 from .report import Report, report
 
+ASK_TIMEOUT_S = 30.0
+"""How long a node may take to say how things stand."""
+
 Dial = Callable[[str], AgentClient]
 """Gives a new client for the agent of a node, by the node's name; from any thread."""
 

@@ -48,11 +48,14 @@ def report(reply: AgentReply, now: datetime) -> Report:
     if reply.error and reply.error.code == "no_such_job":
         return Report(reply.name, no_record(reply.name))
     status = reply.payload.get("attempt") or next(iter(reply.payload.get("attempts", [])), None)
+    error, code = (str(reply.error), reply.error.code) if reply.error else ("", "")
+    return Report(reply.name, status, error, code, skew_in(reply, now))
+
+
+def skew_in(reply: AgentReply, now: datetime) -> timedelta:
+    """How far the clock of the node that answered is ahead of ours, which says ``now``."""
     said = reply.payload.get("now")
-    skew = parse(said) - now if said else timedelta(0)
-    return Report(
-        reply.name, status, str(reply.error) if reply.error else "", reply.error.code if reply.error else "", skew
-    )
+    return parse(said) - now if said else timedelta(0)
 
 
 def no_record(node: str) -> Status:

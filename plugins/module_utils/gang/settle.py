@@ -13,12 +13,10 @@ from functools import partial
 from ..cluster import Cluster
 from ..model import InvalidTransition, Job, StaleEpoch, parse, utc_now
 from ..remote import fan_out
-from .ask import Dial, ask_all
+from .ask import ASK_TIMEOUT_S, Dial, ask_all
 from .report import Report, doubts
 from .stop import stop_gang
 from .verdict import Verdict, judge
-
-ASK_TIMEOUT_S = 30.0
 
 
 def settle_gangs(cluster: Cluster, dial: Dial) -> list[Job]:

@@ -10,12 +10,11 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 
-from ..model import parse, utc_now
+from ..model import utc_now
 from ..remote import AgentReply, fan_out
-from .ask import Dial
-from .report import Report, Status, no_record
+from .ask import ASK_TIMEOUT_S, Dial, not_asked
+from .report import Report, Status, no_record, skew_in
 
-ASK_TIMEOUT_S = 30.0
 Named = tuple[str, int]
 """A job's id, and the number of one of its attempts."""
 
@@ -41,7 +40,7 @@ class Survey:
 
     def alive(self) -> Iterator[Status]:
         """The attempts of which something runs."""
-        return (one for one in self.attempts.values() if one["state"] in ("starting", "running") or one.get("left"))
+        return (one for one in self.attempts.values() if not Report(self.node, one).clear)
 
 
 def survey_all(dial: Dial, wanted: Mapping[str, Iterable[Named]]) -> dict[str, Survey]:
@@ -56,18 +55,15 @@ def survey_all(dial: Dial, wanted: Mapping[str, Iterable[Named]]) -> dict[str, S
             client.close()
 
     outcomes = fan_out({name: partial(ask_one, name) for name in wanted})
-    return {name: one.value or _not_asked(name, one.error) for name, one in outcomes.items()}
+    return {name: one.value or _unasked(not_asked(name, one.error)) for name, one in outcomes.items()}
 
 
 def _survey(reply: AgentReply) -> Survey:
     if reply.error:
         return Survey(reply.name, error=str(reply.error), code=reply.error.code)
-    said = reply.payload.get("now")
-    skew = parse(said) - utc_now() if said else timedelta(0)
-    statuses = reply.payload["attempts"]
-    return Survey(reply.name, {(one["job"], one["attempt"]): one for one in statuses}, skew=skew)
+    attempts = {(one["job"], one["attempt"]): one for one in reply.payload["attempts"]}
+    return Survey(reply.name, attempts, skew=skew_in(reply, utc_now()))
 
 
-def _not_asked(name: str, error: Exception | None) -> Survey:
-    """An error of ours kept it from being asked."""
-    return Survey(name, error=f"{name} could not be asked: {type(error).__name__}: {error}", code="internal")
+def _unasked(one: Report) -> Survey:
+    return Survey(one.node, error=one.error, code=one.code)

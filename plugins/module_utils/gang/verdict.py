@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 
 from ..cluster import Outcome
@@ -24,14 +24,13 @@ class Verdict:
     """``found``: what is the case, in words. What is to be done about it: nothing, unless the rest says so.
 
     ``runs``: the state is to say that the job runs. ``end``: it has ended so. ``over``: whatever is left of it is to be
-    stopped, and its leases to be given back. ``given_up``: nodes that have been silent for too long.
+    stopped, and its leases to be given back.
     """
 
     found: str
     runs: bool = False
     end: Outcome | None = None
     over: bool = False
-    given_up: dict[str, Report] = field(default_factory=dict)
 
     @property
     def idle(self) -> bool:
@@ -69,7 +68,7 @@ def judge(
         end = outcome([*heard.values(), *given_up.values()])
         if job.state == "STARTING" and not started:
             end = Outcome("FAILED", "its launch was interrupted")
-        return Verdict(end.reason, runs, end, True, given_up)
+        return Verdict(end.reason, runs, end, True)
     if not waiting and all(one.state == "succeeded" for one in heard.values()):
         return Verdict("has succeeded", runs, Outcome("SUCCEEDED"), True)
     told = "runs" if job.state == "RUNNING" or runs else "waits at the gate"
