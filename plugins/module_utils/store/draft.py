@@ -166,9 +166,7 @@ class Draft(Tables):
         if number in self._work.get(table, {}) or (table, number) in self._before:
             there = self._current(table, number)
             return None if there is None else together(there)
-        document = super().document(table, number)  # the caller's, who may change it
-        self._before[table, number] = None if document is None else apart(document)
-        return document
+        return self._read(table, number)
 
     def items(self, table: str, needle: bytes = b"") -> Iterator[tuple[int, Document]]:
         """As in :class:`Tables`."""
@@ -205,9 +203,14 @@ class Draft(Tables):
     def _original(self, table: str, number: int) -> Kept:
         """The document as it was before the transaction."""
         if (table, number) not in self._before:
-            document = super().document(table, number)
-            self._before[table, number] = None if document is None else apart(document)
+            self._read(table, number)
         return self._before[table, number]
+
+    def _read(self, table: str, number: int) -> Document | None:
+        """The document as it was, which is the caller's to change: what is kept of it is a copy."""
+        document = super().document(table, number)
+        self._before[table, number] = None if document is None else apart(document)
+        return document
 
 
 def _refuse_older_epoch(before: Kept, after: Kept) -> None:

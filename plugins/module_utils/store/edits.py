@@ -16,7 +16,7 @@ from typing import Any
 
 Edit = dict[str, Any]
 
-_NO_REFERENCES = 2
+NO_REFERENCES = 2
 """A version of marshal's format that depends on the value alone."""
 
 
@@ -76,7 +76,7 @@ def _walk(before: Any, after: Any, path: tuple[str | int, ...], found: list[Edit
 def _alike(before: Any, after: Any) -> bool:
     """Whether two parts are the same to the last type; at least twice as fast as a walk through both. Where only the
     order of names differs it says no, and the walk finds nothing."""
-    return marshal.dumps(before, _NO_REFERENCES) == marshal.dumps(after, _NO_REFERENCES)
+    return marshal.dumps(before, NO_REFERENCES) == marshal.dumps(after, NO_REFERENCES)
 
 
 def _edited(there: Any, path: Sequence[str | int], edit: Edit) -> Any:

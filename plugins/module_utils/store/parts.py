@@ -12,14 +12,13 @@ import marshal
 from typing import Any, Optional
 
 from .document import SCALARS, Document, TooDeep, own
-from .edits import Edit, difference, unlike
+from .edits import NO_REFERENCES, Edit, difference, unlike
 
 Parts = dict[str, Any]
 """Field -> its value, a dict or list as bytes in a version of marshal's format that depends on the value alone."""
 Kept = Optional[Parts]  # noqa: UP045  # also read by Python 3.9
 """The same, or None where there is no document."""
 
-_NO_REFERENCES = 2
 _NAMES = frozenset({str})
 """The type of a field's name."""
 _MISSING = object()
@@ -72,7 +71,7 @@ def field(parts: Kept, name: str) -> Any:
 
 def _parts(document: Document) -> Parts:
     return {
-        name: value if type(value) in SCALARS else marshal.dumps(value, _NO_REFERENCES)
+        name: value if type(value) in SCALARS else marshal.dumps(value, NO_REFERENCES)
         for name, value in document.items()
     }
 
