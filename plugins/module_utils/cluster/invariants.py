@@ -68,15 +68,16 @@ def _leases_of_nobody(
 ) -> Iterator[Violation]:
     for lease in leases:
         job, node = jobs.get(lease.job), nodes[lease.node]
+        ask_it = f"recover.yml, once {lease.node} answers"
         if job is None:
             message = f"{lease.node} is leased to job {lease.job}, which the state does not have"
-            yield Violation("lease without a job", message, "recover.yml")
+            yield Violation("lease without a job", message, ask_it)
         elif node is None:
             message = f"job {lease.job} holds a lease on {lease.node}, which the state does not have"
             yield Violation("lease without a node", message, "sync.yml")
         elif not _is_of_now(job, lease) and node["admin"]["state"] == "enabled":
             message = f"{lease.node} is leased to attempt {lease.attempt} of job {lease.job}, which is over"
-            yield Violation("lease without a live job", message, "recover.yml")
+            yield Violation("lease without a live job", message, ask_it)
 
 
 def _jobs_without_leases(jobs: Iterable[Row], leases: Iterable[Lease]) -> Iterator[Violation]:

@@ -90,7 +90,7 @@ def test_a_gpu_with_two_holders_is_told_wherever_they_are(cluster: Cluster) -> N
 def test_a_lease_whose_job_is_over_on_a_node_that_is_offered(cluster: Cluster, job: Job) -> None:
     end(cluster, job, cleared=["n1", "n2"])
     message = f"n3 is leased to attempt 1 of job {job.id}, which is over"
-    found = ("lease without a live job", message, "recover.yml")
+    found = ("lease without a live job", message, "recover.yml, once n3 answers")
     assert [(one.rule, one.message, one.repair) for one in cluster.view().violations] == [found]
 
 
@@ -107,7 +107,7 @@ def test_a_lease_whose_job_or_node_is_not_there(cluster: Cluster, job: Job) -> N
         (
             "lease without a job",
             f"{name} is leased to job {job.id}, which the state does not have",
-            "recover.yml",
+            f"recover.yml, once {name} answers",
         )
         for name in ("n1", "n2", "n3")
     ]
