@@ -36,7 +36,6 @@ class ActionModule(FleetAction):
             self.fleet.dial,
             self.fleet.play_hosts,
             lost_after=timedelta(seconds=lost_after),
-            dry_run=call.check_mode,
         )
         for line in _table(recovered.findings) or [_nothing(recovered.unreachable)]:
             call.say(line)

@@ -47,11 +47,11 @@ class Recovered:
 
 
 def recover_gangs(
-    cluster: Cluster, dial: Dial, nodes: Collection[str], *, lost_after: timedelta = LOST_AFTER, dry_run: bool = False
+    cluster: Cluster, dial: Dial, nodes: Collection[str], *, lost_after: timedelta = LOST_AFTER
 ) -> Recovered:
     """Ask ``nodes``, and those that hold a lease, what runs on them; make the state true, and end what nobody owns.
 
-    Nodes that do not answer are marked unreachable. With ``dry_run`` it is only said what would be done.
+    Nodes that do not answer are marked unreachable. With a cluster of ``dry_run`` it is only said what would be done.
     """
     holders, leases = cluster.held()
     jobs = {job.id: job for job in holders}
@@ -62,15 +62,15 @@ def recover_gangs(
     unreachable = {name: one.error for name, one in surveys.items() if one.error}
     silences = _silences(cluster, unreachable)
     cluster.contacted(surveys.keys() - unreachable.keys(), unreachable)
-    findings = list(_lapsed(cluster, leases, jobs, dry_run=dry_run))
+    findings = list(_lapsed(cluster, leases, jobs))
     for job in jobs.values():
         mine = [lease for lease in leases if lease.job == job.id]
         if job.state != "ALLOCATED":
             reports = {one.node: surveys[one.node].report(job.id, one.attempt, one.epoch) for one in mine}
-            findings.append(_settled(cluster, dial, job, reports, silences, lost_after, dry_run=dry_run))
-    findings += _strangers(cluster, dial, surveys.values(), dry_run=dry_run)
+            findings.append(_settled(cluster, dial, job, reports, silences, lost_after))
+    findings += _strangers(cluster, dial, surveys.values())
     orphans = [lease for lease in leases if lease.job not in jobs]
-    findings += _orphans(cluster, dial, orphans, surveys, dry_run=dry_run)
+    findings += _orphans(cluster, dial, orphans, surveys)
     return Recovered(findings, unreachable)
 
 
@@ -82,11 +82,11 @@ def _silences(cluster: Cluster, silent: Iterable[str]) -> dict[str, timedelta]:
     return {name: now - parse(at) if at else timedelta(0) for name, at in last.items()}
 
 
-def _lapsed(cluster: Cluster, leases: Iterable[Lease], jobs: Mapping[str, Job], *, dry_run: bool) -> Iterator[Finding]:
+def _lapsed(cluster: Cluster, leases: Iterable[Lease], jobs: Mapping[str, Job]) -> Iterator[Finding]:
     """Allocations that nobody has started in time."""
     waiting = {lease.job: lease for lease in leases if lease.until is not None}
     late = {job for job, lease in waiting.items() if parse(lease.until or "") < utc_now()}
-    back = [] if dry_run or not late else cluster.lapse()
+    back = {job.id for job in cluster.lapse()} if late else set()
     for identity, lease in waiting.items():
         job = jobs.get(identity)
         held = tuple(sorted((one.node for one in leases if one.job == identity), key=natural))
@@ -94,8 +94,8 @@ def _lapsed(cluster: Cluster, leases: Iterable[Lease], jobs: Mapping[str, Job], 
             continue
         if identity not in late:
             yield Finding(identity, job.name, held, f"waits for its start, until {lease.until}")
-        elif dry_run or identity in {one.id for one in back}:
-            done = "would be QUEUED again" if dry_run else "is QUEUED again"
+        elif identity in back:
+            done = "would be QUEUED again" if cluster.dry_run else "is QUEUED again"
             yield Finding(identity, job.name, held, "was not started in time", f"{done}, its leases given back")
 
 
@@ -106,12 +106,10 @@ def _settled(
     reports: Mapping[str, Report],
     silences: Mapping[str, timedelta],
     lost_after: timedelta,
-    *,
-    dry_run: bool,
 ) -> Finding:
     verdict = judge(job, reports, age=age_of(job), silent_for=silences, lost_after=lost_after)
     names = tuple(sorted(reports, key=natural))
-    if verdict.idle or dry_run:
+    if verdict.idle or cluster.dry_run:
         return Finding(job.id, job.name, names, verdict.found, _intent(job, verdict))
     try:
         after = carry_out(cluster, dial, job, verdict, reports)
@@ -134,7 +132,7 @@ def _intent(job: Job, verdict: Verdict) -> str:
     return f"{told}, what is left of it stopped" if verdict.over and state != "SUCCEEDED" else told
 
 
-def _strangers(cluster: Cluster, dial: Dial, surveys: Iterable[Survey], *, dry_run: bool) -> Iterator[Finding]:
+def _strangers(cluster: Cluster, dial: Dial, surveys: Iterable[Survey]) -> Iterator[Finding]:
     """What runs on nodes for nobody that the state knows of: a job that is gone, an attempt that was replaced."""
     lineage = cluster.lineage()
     # Read after the nodes were asked: what was launched meanwhile has its leases already.
@@ -143,11 +141,11 @@ def _strangers(cluster: Cluster, dial: Dial, surveys: Iterable[Survey], *, dry_r
         for status in survey.alive():
             owner = held.get((str(status["job"]), survey.node))
             if status.get("lineage") == lineage and owner != status["epoch"]:
-                yield _ended(dial, survey.node, status, dry_run=dry_run)
+                yield _ended(cluster, dial, survey.node, status)
 
 
 def _orphans(
-    cluster: Cluster, dial: Dial, orphans: Iterable[Lease], surveys: Mapping[str, Survey], *, dry_run: bool
+    cluster: Cluster, dial: Dial, orphans: Iterable[Lease], surveys: Mapping[str, Survey]
 ) -> Iterator[Finding]:
     """Leases of jobs that the state does not have: what runs of them is ended, and they are given back."""
     given = []
@@ -157,7 +155,7 @@ def _orphans(
         done = "would give its lease back, what is left of it stopped"
         if survey.error:
             found, done = f"{found}, no word from {lease.node}", ""
-        elif not dry_run:
+        elif not cluster.dry_run:
             if not one.clear:
                 why = "the state has no such job"
                 one = stop_gang(dial, [lease.node], lease.job, lease.attempt, lease.epoch, why)[lease.node]
@@ -168,10 +166,10 @@ def _orphans(
         cluster.forget_leases(given)
 
 
-def _ended(dial: Dial, node: str, status: Status, *, dry_run: bool) -> Finding:
+def _ended(cluster: Cluster, dial: Dial, node: str, status: Status) -> Finding:
     job, attempt, epoch = str(status["job"]), int(status["attempt"]), int(status["epoch"])
     found = f"attempt {attempt} (epoch {epoch}) is alive, and holds no lease"
-    if dry_run:
+    if cluster.dry_run:
         return Finding(job, str(status["name"]), (node,), found, "would be stopped")
     after = stop_gang(dial, [node], job, attempt, epoch, "the state knows of no lease of it")[node]
     return Finding(job, str(status["name"]), (node,), found, "stopped" if after.clear else _still_there(after))

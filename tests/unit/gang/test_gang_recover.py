@@ -27,12 +27,17 @@ def running(cluster, nodes, script="exec sleep 600", **asked):
 def recover(cluster, nodes, **given):
     """What is found and done; whatever was found, a second look finds nothing to do."""
     recovered = recover_gangs(cluster, nodes.dial, ALL, **given)
-    if not given.get("dry_run"):
+    if not cluster.dry_run:
         serial = cluster.store.read().serial
         assert [one for one in recover_gangs(cluster, nodes.dial, ALL, **given).findings if one.done] == []
         assert cluster.store.read().serial == serial
         assert cluster.view().violations == []
     return recovered
+
+
+def foreseeing(cluster):
+    """The same cluster, of which nothing is written."""
+    return Cluster(cluster.store, actor="test", dry_run=True)
 
 
 def told(recovered):
@@ -66,7 +71,7 @@ def test_a_job_that_ended_unwatched_gets_the_end_that_it_had(cluster, nodes, scr
     job = running(cluster, nodes, script)
     over = ALL if state == "SUCCEEDED" else ("n2",)
     eventually(lambda: all(nodes.status(n, job)["state"] == state.lower() for n in over), "its part ends")
-    foreseen = recover(cluster, nodes, dry_run=True)
+    foreseen = recover(foreseeing(cluster), nodes)
     assert foreseen.changed
     assert foreseen.findings[0].done.startswith(f"would be {state}")
     assert cluster.job(job.id).state == "RUNNING"
@@ -123,7 +128,7 @@ def test_what_the_state_has_forgotten_is_ended(cluster, nodes, tmp_path):
     with cluster.store.transaction(who="somebody", why="by hand") as draft:
         draft.remove("leases", [row["id"] for row in draft.all("leases")])
         draft.remove("jobs", [job.id])
-    foreseen = recover_gangs(cluster, nodes.dial, ALL, dry_run=True)
+    foreseen = recover(foreseeing(cluster), nodes)
     found = "attempt 1 (epoch 1) is alive, and holds no lease"
     assert told(foreseen) == [((name,), found, "would be stopped") for name in ALL]
     assert processes_of(job)
