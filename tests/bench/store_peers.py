@@ -21,7 +21,7 @@ from tinydb import TinyDB, where
 from tinydb.table import Table
 
 from .store_fleet import Change, Document, address_of, meet, name_of, sicken
-from .store_ours import Ours, journal_of, last_line
+from .store_ours import Ours, lines_of
 from .store_way import Way, found, none
 
 WAL_PAGES = 1000
@@ -226,7 +226,7 @@ class Append(Way):
             "all": ours.beat_all,
         }.items():
             change(1 + len(kind))
-            (self.place / kind).write_bytes(last_line(journal_of(ours.store.path)))
+            (self.place / kind).write_bytes(lines_of(ours.store.path)[-1])
         shutil.rmtree(ours.place)
 
     def settle(self, turn: int) -> None:

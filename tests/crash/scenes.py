@@ -133,14 +133,16 @@ def _often_folded(path: Path) -> None:
 
 def _torn(path: Path) -> None:
     _some(path)
-    with open(_segment(path), "ab") as file:
+    segment = _segment(path)
+    with open(segment, "r+b") as file:
+        file.seek(len(segment.read_bytes().rstrip(b"\0")))
         file.write(b'{"serial":6,"at":"2026-')
 
 
 def _damaged(path: Path) -> None:
     _some(path)
     content = bytearray(_segment(path).read_bytes())
-    content[-200] ^= 1
+    content[len(content.rstrip(b"\0")) - 200] ^= 1
     _segment(path).write_bytes(content)
 
 
@@ -148,7 +150,7 @@ def _segment(path: Path) -> Path:
     return max((path / "journal").iterdir())
 
 
-COMMIT = frozenset({"flock in taken", "write in _write", "fdatasync in _write", "pwrite in note"})
+COMMIT = frozenset({"flock in taken", "pwrite in _write", "fdatasync in _write", "pwrite in note"})
 BEGUN = COMMIT | {"open in __init__", "fchmod in _write", "fsync in sync_directory"}
 REPLACED = frozenset({"open in replace_durably", "fsync in replace_durably", "replace in replace_durably"})
 FOLDED = COMMIT | REPLACED | {"fsync in sync_directory", "link in keep_as", "replace in keep_as", "unlink in retire"}

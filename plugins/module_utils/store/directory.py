@@ -28,8 +28,8 @@ from .upkeep import Upkeep
 
 LOCK_TIMEOUT_S = 60.0
 COMPACT_BYTES = 1 << 18
-"""A journal longer than this, and than a sixteenth of the snapshot, is folded into a new snapshot."""
-COMPACT_SHARE = 16
+"""A journal longer than this, and than a twenty-fourth of the snapshot, is folded into a new snapshot."""
+COMPACT_SHARE = 24
 CONFIRM_S = 1.0
 """How long a reader that sees damage waits for the lock, to see it again while nobody writes."""
 RETRIES = 20

@@ -9,6 +9,7 @@ import gzip
 import os
 import pwd
 import shutil
+import time
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -105,6 +106,36 @@ def identity(path: Path) -> tuple[int, int] | None:
         with said_of(path, "read"):
             raise
     return status.st_dev, status.st_ino
+
+
+_FINE_NS, _COARSE_NS = 100_000_000, 2_000_000_000
+"""How far apart two times of a file system may have to be to differ: ticks of the kernel, or two seconds. A directory
+that changed less long ago may change again without showing it."""
+
+
+class Names:
+    """Whether the names in a directory lead where they led.
+
+    To look at a file itself (:func:`identity`) makes Linux note the time of the next write to it to the nanosecond, and
+    so in a transaction of the file system's own, which the next flush has to wait for.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._seen: tuple[int, ...] | None = None
+
+    def same(self) -> bool:
+        """Whether nothing was put in place, renamed or removed since the last call, for certain."""
+        try:
+            status = os.stat(self._directory)
+        except OSError:
+            return False
+        seen, now = self._seen, (status.st_dev, status.st_ino, status.st_mtime_ns, status.st_ctime_ns)
+        if now != seen:
+            coarse = status.st_mtime_ns % 1_000_000_000 == 0
+            settled = status.st_mtime_ns + (_COARSE_NS if coarse else _FINE_NS) < time.time_ns()
+            self._seen = now if settled else None
+        return now == seen
 
 
 def packing(file: BinaryIO) -> gzip.GzipFile:

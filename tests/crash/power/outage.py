@@ -147,7 +147,9 @@ class Outage:
         return "".join(path.read_text() for path in self._said.glob(f"*{ERRORS}")) or "the clerks are silent"
 
     def _is_torn(self) -> bool:
-        return any(not path.read_bytes().endswith(b"\n") for path in (self._store / "journal").glob("*.jsonl"))
+        return any(
+            not path.read_bytes().rstrip(b"\0").endswith(b"\n") for path in (self._store / "journal").glob("*.jsonl")
+        )
 
     @contextlib.contextmanager
     def _in_use(self) -> Iterator[None]:

@@ -93,7 +93,9 @@ def test_whatever_a_power_failure_leaves_nothing_acknowledged_is_lost(tmp_path: 
 
 def torn_end(store: Path) -> None:
     """What a power failure leaves of a transaction and of a compaction that were not done."""
-    with max((store / "journal").glob("*.jsonl")).open("ab") as journal:
+    segment = max((store / "journal").glob("*.jsonl"))
+    with segment.open("r+b") as journal:
+        journal.seek(len(segment.read_bytes().rstrip(b"\0")))
         journal.write(b'{"serial":9,"at"' + bytes(500))
     for name in (".state.json.new", ".state.json.backup.new", "journal/.00000000000000000000.jsonl.gz.new"):
         (store / name).write_bytes(b'{"nodes": {')
@@ -111,7 +113,7 @@ def damaged_journal(store: Path) -> None:
 
 def flip(path: Path) -> None:
     content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
+    content[len(content.rstrip(b"\0")) // 2] ^= 1
     path.write_bytes(content)
 
 

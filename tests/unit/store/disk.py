@@ -52,8 +52,10 @@ def holding(tables: DirectoryStore | Tables) -> dict[str, dict[int, Document]]:
 
 
 def content(place: Path) -> dict[str, bytes]:
-    """The bytes of every file of a store, by path within it; of the lock what it bears witness of, not who held it."""
+    """The bytes of every file of a store, by path within it, without the room that is left in the journal; of the lock
+    what it bears witness of, not who held it."""
     found = {str(path.relative_to(place)): path.read_bytes() for path in sorted(place.rglob("*")) if path.is_file()}
+    found |= {name: text.rstrip(b"\0") for name, text in found.items() if name.endswith(".jsonl")}
     return found | ({"lock": repr(witness(found["lock"])).encode()} if "lock" in found else {})
 
 

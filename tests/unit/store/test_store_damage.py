@@ -21,9 +21,12 @@ from muster.store import DirectoryStore, Tables, verify
 from muster.store.lock import witness
 
 from tests.unit.store.disk import Document, holding, put
+from tests.unit.store.disk import content as content_of
 
 FLIPS = 2000
 COMPACT_BYTES = 1500
+ROOM_BYTES = 99
+"""How much room is left in the journal: less than there would be, so that flipped bits hit what was written."""
 NAMES = [f"n{number}" for number in range(9)]
 State = dict[str, dict[int, Document]]
 
@@ -37,6 +40,11 @@ class Scene:
     """The journal's last segment."""
     states: dict[int, State] = field(default_factory=dict)
     epoch: int = 0
+
+    @property
+    def lines(self) -> bytes:
+        """What the journal's last segment says, without the room after it."""
+        return self.files[self.active].rstrip(b"\0")
 
     @property
     def reached(self) -> int:
@@ -89,7 +97,8 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
         found.active = max(f"journal/{path.name}" for path in (store.path / "journal").glob("*.jsonl"))
         records = (store.path / found.active).read_bytes().count(b"\n") - 1
     found.epoch = store.read().epoch
-    found.files = everything(store.path)
+    found.files = content_of(store.path) | {"lock": (store.path / "lock").read_bytes()}
+    found.files[found.active] += bytes(ROOM_BYTES)
     assert len(found.files) > 8, "snapshot, backup, lock, two segments and some that are packed"
     return found
 
@@ -145,8 +154,8 @@ def unpacked(content: bytes) -> bytes:
 
 
 def last_records(scene: Scene, count: int) -> tuple[bytes, range]:
-    """The active segment, and where in it its last ``count`` records lie."""
-    content = scene.files[scene.active]
+    """The lines of the active segment, and where in it its last ``count`` records lie."""
+    content = scene.lines
     begin = len(content)
     for _time in range(count):
         begin = content.rindex(b"\n", 0, begin - 1) + 1
@@ -171,7 +180,7 @@ def test_a_journal_that_is_zero_from_any_byte_of_its_last_three_records_keeps_al
 ) -> None:
     content, places = last_records(scene, 3)
     for length in places:
-        zeroed = content[:length] + b"\0" * (len(content) - length)
+        zeroed = content[:length] + b"\0" * (len(content) - length + ROOM_BYTES)
         place = scene.laid(tmp_path / "zero", scene.active, zeroed)
         assert judged(scene, place, scene.active) == "older"
         if length % 5 == 0:
@@ -184,14 +193,17 @@ def test_a_bit_flipped_anywhere_in_any_file_is_never_taken_for_the_state(scene: 
     for turn in range(FLIPS):
         file = rng.choice(files)
         content = bytearray(scene.files[file])
-        content[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
+        where = rng.randrange(len(content))
+        content[where] ^= 1 << rng.randrange(8)
         place = scene.laid(tmp_path / "flip", file, bytes(content))
-        ends[file, judged(scene, place, file)] += 1
+        part = "room" if file == scene.active and where >= len(scene.lines) else file
+        ends[part, judged(scene, place, file)] += 1
         if turn % 5 == 0:
             judge_files(scene, place, file, bytes(content))
     assert sum(ends.values()) == FLIPS
     assert all(ends[file, "older"] == 0 for file in files if file != scene.active), "the rest holds all of it"
     assert ends[scene.active, "complete"] == 0, "it is noticed, whichever bit it is"
+    assert (ends["room", "older"], ends["room", "complete"] > 0) == (0, True), "nothing was there to be lost"
 
 
 def test_any_file_cut_or_zeroed_anywhere_is_never_taken_for_the_state(scene: Scene, tmp_path: Path) -> None:
@@ -289,7 +301,7 @@ def test_records_of_two_pasts_are_not_mixed(scene: Scene, tmp_path: Path) -> Non
         place = scene.laid(tmp_path / past)
         for number in range(3):
             put(DirectoryStore(place), {"name": past, "turn": number})
-        pasts.append((place / scene.active).read_bytes().splitlines(keepends=True))
+        pasts.append((place / scene.active).read_bytes().rstrip(b"\0").splitlines(keepends=True))
     mixed = [*pasts[0][:-1], pasts[1][-1]]
     told: list[str] = []
     store = DirectoryStore(tmp_path / "one", tell=told.append)
@@ -305,14 +317,15 @@ class TestWhatWasNeverAcknowledged:
     def next_line(self, scene: Scene, tmp_path: Path) -> bytes:
         place = scene.laid(tmp_path / "next")
         put(DirectoryStore(place), {"name": "next"})
-        return (place / scene.active).read_bytes().removeprefix(scene.files[scene.active])
+        return (place / scene.active).read_bytes().rstrip(b"\0").removeprefix(scene.lines)
 
     def test_half_a_record_after_the_last_is_dropped_silently(self, scene: Scene, tmp_path: Path) -> None:
-        line, content = self.next_line(scene, tmp_path), scene.files[scene.active]
+        line, content = self.next_line(scene, tmp_path), scene.lines
         for length in range(1, len(line)):
             zeros = b"\0" * (len(line) - length)
             # Of a line that is longer than a page, the last page may be on disk before the first.
-            for part in (line[:length], line[:length] + zeros, zeros + line[-length:]):
+            room = bytes(ROOM_BYTES)
+            for part in (line[:length], line[:length] + zeros + room, zeros + line[-length:] + room):
                 place = scene.laid(tmp_path / "torn", scene.active, content + part)
                 told: list[str] = []
                 store = DirectoryStore(place, tell=told.append)
@@ -323,8 +336,8 @@ class TestWhatWasNeverAcknowledged:
                 assert (told, verify(place).problems) == ([], [])
 
     def test_a_whole_record_that_nobody_was_told_of_may_stay(self, scene: Scene, tmp_path: Path) -> None:
-        line, content = self.next_line(scene, tmp_path), scene.files[scene.active]
-        place = scene.laid(tmp_path / "whole", scene.active, content + line)
+        line, content = self.next_line(scene, tmp_path), scene.lines
+        place = scene.laid(tmp_path / "whole", scene.active, content + line + bytes(ROOM_BYTES))
         told: list[str] = []
         store = DirectoryStore(place, tell=told.append)
         assert store.read().get("nodes", "next") == {"name": "next"}
@@ -338,7 +351,7 @@ class TestWhatWasNeverAcknowledged:
         files = everything(folded)
         put(DirectoryStore(folded), {"name": "first"})
         segment = f"journal/{scene.reached:020d}.jsonl"
-        whole = (folded / segment).read_bytes()
+        whole = (folded / segment).read_bytes().rstrip(b"\0")
         for length in range(len(whole)):
             place = lay(tmp_path / "torn", files | {segment: whole[:length]})
             told: list[str] = []

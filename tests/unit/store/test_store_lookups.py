@@ -49,7 +49,7 @@ def alone(store: DirectoryStore, name: str) -> Document | None:
 
 
 def test_only_the_transactions_that_changed_it_are_parsed(long: DirectoryStore, parsed: list[int]) -> None:
-    journal = max((long.path / "journal").glob("*.jsonl")).stat().st_size
+    journal = len(max((long.path / "journal").glob("*.jsonl")).read_bytes().rstrip(b"\0"))
     assert alone(long, "n7") == {"name": "n7", "size": 44, "note": "x" * 100}
     assert sum(parsed) < journal / 5, "the header, the last transaction and the three of this node"
     parsed.clear()
@@ -59,7 +59,7 @@ def test_only_the_transactions_that_changed_it_are_parsed(long: DirectoryStore, 
 
 
 def test_for_many_lookups_the_journal_is_parsed_once(long: DirectoryStore, parsed: list[int]) -> None:
-    journal = max((long.path / "journal").glob("*.jsonl")).stat().st_size
+    journal = len(max((long.path / "journal").glob("*.jsonl")).read_bytes().rstrip(b"\0"))
     tables = DirectoryStore(long.path).read()
     for _turn in range(10):
         for name in NODES:

@@ -177,9 +177,9 @@ class StoreBesideDict(RuleBasedStateMachine):
             (segment,) = [path for path in (self.place / "journal").iterdir() if b"never ack" in path.read_bytes()]
             old = before / "journal" / segment.name
             whole = old.read_bytes().rfind(b"\n") + 1 if old.exists() else 0
-            size = segment.stat().st_size
-            part = segment.read_bytes()[: whole + int(share * (size - whole))]
-            segment.write_bytes(part.ljust(size, b"\0") if zeros else part)
+            text = segment.read_bytes()
+            part = text[: whole + int(share * (len(text.rstrip(b"\0")) - whole))]
+            segment.write_bytes(part.ljust(len(text), b"\0") if zeros else part)
             shutil.copy(self.place / "state.json", self.place / ".state.json.new")
             os.truncate(self.place / ".state.json.new", 40)
         self.store, self.other = (

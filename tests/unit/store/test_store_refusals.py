@@ -19,6 +19,8 @@ from muster.store import DirectoryStore
 from tests.unit.store.disk import content, names, put, sound
 
 EVERY_TIME = range(1000)
+HOLDER_AT = 51
+"""Where in the lock file stands who holds it."""
 
 
 @contextmanager
@@ -45,8 +47,8 @@ class TestTransactions:
     @pytest.mark.parametrize(
         ("call", "code", "said"),
         [
-            ("write", errno.ENOSPC, "No space left on device"),
-            ("write", errno.EDQUOT, "Disk quota exceeded"),
+            ("pwrite", errno.ENOSPC, "No space left on device"),
+            ("pwrite", errno.EDQUOT, "Disk quota exceeded"),
             ("fdatasync", errno.EIO, "Input/output error"),
             ("fdatasync", errno.ENOSPC, "No space left on device"),
         ],
@@ -57,7 +59,10 @@ class TestTransactions:
         put(store, {"name": "n1"})
         before, reader = content(store.path), DirectoryStore(store.path)
         for _time in range(2):
-            with refusing(call, code), pytest.raises(StoreError, match=rf"\.jsonl cannot be written: {said}") as error:
+            with (
+                refusing(call, code, only=lambda _handle, _text=b"", place=0: place != HOLDER_AT),
+                pytest.raises(StoreError, match=rf"\.jsonl cannot be written: {said}") as error,
+            ):
                 put(store, {"name": "n2"})
             assert "nothing was changed" in error.value.hint
             assert content(store.path) == before
@@ -71,13 +76,13 @@ class TestTransactions:
         self, store: DirectoryStore, monkeypatch: pytest.MonkeyPatch, length: int
     ) -> None:
         put(store, {"name": "n1"})
-        before, write = content(store.path), os.write
+        before, write = content(store.path), os.pwrite
 
-        def short(handle: int, data: Any) -> int:
-            return write(handle, data[:length])
+        def short(handle: int, data: Any, place: int) -> int:
+            return write(handle, data[:length], place)
 
-        monkeypatch.setattr(os, "write", short)
-        with refusing("write", errno.ENOSPC, range(1, 9)), pytest.raises(StoreError, match="No space left on device"):
+        monkeypatch.setattr(os, "pwrite", short)
+        with refusing("pwrite", errno.ENOSPC, range(1, 9)), pytest.raises(StoreError, match="No space left on device"):
             put(store, {"name": "n2", "text": "x" * 200})
         assert content(store.path) == before
         put(store, {"name": "n3"})
