@@ -63,11 +63,16 @@ class Waiter:
 
 
 def pass_through(
-    spec: Document, listener: socket.socket | None, problems: list[Problem], waiter: Waiter
+    spec: Document,
+    listener: socket.socket | None,
+    problems: list[Problem],
+    waiter: Waiter,
+    on_the_way: Callable[[float], list[Problem]] = lambda deadline: [],
 ) -> list[Problem]:
     """Return the problems of all nodes as {node, code, message}; an empty list means go.
 
-    `listener`: what `listen` returned on the gate's node, None elsewhere. Raises Interrupted.
+    `listener`: what `listen` returned on the gate's node, None elsewhere. `on_the_way`: called on the other nodes once
+    they have reached the gate, until a deadline (monotonic); it returns further problems. Raises Interrupted.
     """
     own = [{"node": spec["node"], **problem} for problem in problems]
     if listener is not None:
@@ -75,16 +80,16 @@ def pass_through(
             return _hold(spec, listener, own, waiter)
     if spec["node"] == spec["gate"]["node"]:  # its port was taken: nobody can reach it
         return own
-    return _report(spec, problems, own, waiter)
+    return _report(spec, problems, own, waiter, on_the_way)
 
 
-def listen(gate: Document) -> socket.socket:
-    """Bind the leased port on all addresses. Raises OSError."""
-    family = socket.AF_INET6 if ":" in gate["address"] else socket.AF_INET
+def listen(address: str, port: int) -> socket.socket:
+    """Bind the port on all addresses of the family of `address`. Raises OSError."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(("", gate["port"]))
+        listener.bind(("", port))
         listener.listen(1024)
         listener.setblocking(False)
     except OSError:
@@ -93,10 +98,31 @@ def listen(gate: Document) -> socket.socket:
     return listener
 
 
-def port_problem(gate: Document, error: OSError) -> Problem:
+def port_problem(node: str, port: int, error: OSError) -> Problem:
     taken = error.errno == errno.EADDRINUSE
     why = "another program listens on it" if taken else os.strerror(error.errno or 0)
-    return {"code": "port_taken", "message": f"port {gate['port']} of {gate['node']} cannot be used: {why}"}
+    return {"code": "port_taken", "message": f"port {port} of {node} cannot be used: {why}"}
+
+
+def connect(address: str, port: int, waiter: Waiter, deadline: float) -> socket.socket:
+    """Connect within CONNECT_TIMEOUT_S, and before the deadline (monotonic). Raises OSError and Interrupted."""
+    family, kind, _protocol, _name, place = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM)[0]
+    connection = socket.socket(family, kind)
+    try:
+        connection.setblocking(False)
+        code = connection.connect_ex(place)
+        if code == errno.EINPROGRESS:
+            until = min(deadline, time.monotonic() + CONNECT_TIMEOUT_S)
+            if not waiter.ready({connection.fileno(): select.POLLOUT}, until):
+                code = errno.ETIMEDOUT
+            else:
+                code = connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if code:
+            raise OSError(code, os.strerror(code).lower())
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 def stopped(spec: Document) -> Problem:
@@ -203,14 +229,19 @@ def _answer(spec: Document, guests: list[_Guest], problems: list[Problem]) -> No
             continue
 
 
-def _report(spec: Document, problems: list[Problem], own: list[Problem], waiter: Waiter) -> list[Problem]:
+def _report(
+    spec: Document,
+    problems: list[Problem],
+    own: list[Problem],
+    waiter: Waiter,
+    on_the_way: Callable[[float], list[Problem]],
+) -> list[Problem]:
     gate = spec["gate"]
-    line = json.dumps({"token": gate["token"], "node": spec["node"], "problems": problems}).encode() + b"\n"
     deadline = time.monotonic() + gate["timeout_s"]
     pause = FIRST_PAUSE_S
     while True:
         try:
-            return _ask(spec, line, deadline, waiter)
+            return _ask(spec, problems, deadline, waiter, on_the_way)
         except OSError as error:
             why = error.strerror or str(error)
         except ValueError:
@@ -227,23 +258,18 @@ def _report(spec: Document, problems: list[Problem], own: list[Problem], waiter:
         pause = min(pause * 1.5, LONGEST_PAUSE_S)
 
 
-def _ask(spec: Document, line: bytes, deadline: float, waiter: Waiter) -> list[Problem]:
+def _ask(
+    spec: Document,
+    problems: list[Problem],
+    deadline: float,
+    waiter: Waiter,
+    on_the_way: Callable[[float], list[Problem]],
+) -> list[Problem]:
     """Report once and return the gate's answer. Raises OSError (try again) and ValueError (that is not a gate)."""
     gate = spec["gate"]
-    family, kind, _protocol, _name, address = socket.getaddrinfo(
-        gate["address"], gate["port"], type=socket.SOCK_STREAM
-    )[0]
-    with socket.socket(family, kind) as connection:
-        connection.setblocking(False)
-        code = connection.connect_ex(address)
-        if code == errno.EINPROGRESS:
-            until = min(deadline, time.monotonic() + CONNECT_TIMEOUT_S)
-            if not waiter.ready({connection.fileno(): select.POLLOUT}, until):
-                code = errno.ETIMEDOUT
-            else:
-                code = connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        if code:
-            raise OSError(code, os.strerror(code).lower())
+    with connect(gate["address"], gate["port"], waiter, deadline) as connection:
+        report = {"token": gate["token"], "node": spec["node"], "problems": problems + on_the_way(deadline)}
+        line = json.dumps(report).encode() + b"\n"
         connection.settimeout(CONNECT_TIMEOUT_S)
         connection.sendall(line)
         connection.setblocking(False)

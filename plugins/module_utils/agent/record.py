@@ -96,6 +96,7 @@ def first(spec: Document, unit: str | None) -> Document:
         "ranks": [],
         "failure": None,
         "reason": None,
+        "lost": [],
         "left": 0,
         "problems": [],
     }

@@ -29,6 +29,7 @@ OPTIONAL: Document = {
     "grace_s": 10,
     "time_limit_s": None,
     "interface": None,
+    "link_port": None,
     "peers": [],
     "gpus": [],
     "slots": [],
@@ -60,6 +61,8 @@ def parse(text: bytes) -> Document:
     _seconds(spec, "grace_s")
     if spec["time_limit_s"] is not None:
         _seconds(spec, "time_limit_s")
+    if spec["link_port"] is not None:
+        _port(spec, "link_port")
     _list(spec, "peers", str)
     _list(spec, "gpus", str)
     for uuid in spec["gpus"]:
@@ -105,9 +108,7 @@ def _gate(spec: Document) -> None:
     _object(gate, "gate", ("node", "address", "port", "nodes", "token", "timeout_s"), ())
     for key in ("node", "address", "token"):
         _text(gate, key, "gate.")
-    _integer(gate, "port", 1, "gate.")
-    if gate["port"] > 65535:
-        raise _bad(f"gate.port must be at most 65535, not {gate['port']}")
+    _port(gate, "port", "gate.")
     _list(gate, "nodes", str, "gate.")
     _seconds(gate, "timeout_s", "gate.")
     for node in (gate["node"], spec["node"]):
@@ -138,6 +139,12 @@ def _integer(holder: Document, key: str, least: int, where: str = "") -> None:
     value = holder[key]
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
         raise _bad(f"{where}{key} must be a whole number of at least {least}, not {value!r}")
+
+
+def _port(holder: Document, key: str, where: str = "") -> None:
+    _integer(holder, key, 1, where)
+    if holder[key] > 65535:
+        raise _bad(f"{where}{key} must be at most 65535, not {holder[key]}")
 
 
 def _seconds(holder: Document, key: str, where: str = "") -> None:

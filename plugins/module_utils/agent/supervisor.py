@@ -15,7 +15,7 @@ import signal
 import sys
 import time
 
-from . import accounts, gate, preflight, processes, record
+from . import accounts, gate, link, preflight, processes, record, units
 from .clock import now
 from .errors import AgentError
 from .locks import Locks
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 TICK_S = 5.0
 SWEEP_PAUSE_S = 0.25
 KILL_PAUSE_S = 0.02
+ABORT_GRACE_S = 3.0  # or the job's own, if shorter: after a failure the others wait for what will not come
 KILL_PATIENCE_S = 10.0  # what still lives then waits in the kernel: said in the record, and waited for
 PREFLIGHT_SHARE = 0.8  # of the gate's timeout: a hung preflight must still be reported in time
 
@@ -54,6 +55,9 @@ class Supervisor:
         self._stop_file = record.stop_path(layout, spec["job"], spec["attempt"])
         self._locks = Locks(layout, spec)
         self._wake = Wake()
+        self._link: link.Alone = link.Alone()
+        self._broken = False
+        """Whether a rank has failed: the others wait in vain for it."""
         processes.prctl(processes.PR_SET_CHILD_SUBREAPER, 1)
         os.umask(0o022)
         self.status = record.first(spec, unit)
@@ -65,7 +69,7 @@ class Supervisor:
         `failed`. Raises AlreadyThere.
         """
         self._claim()
-        listener, problems = self._listen()
+        listener, link_listener, problems = self._listen()
         problems += self._outdated() or self._locks.take()
         account = None
         try:
@@ -75,12 +79,17 @@ class Supervisor:
         if account:
             limit = max(5.0, PREFLIGHT_SHARE * self._spec["gate"]["timeout_s"])
             problems += preflight.check(self._spec, account, limit)
+        waiter = gate.Waiter(self._wake, self._stop_wanted)
         try:
-            verdict = gate.pass_through(self._spec, listener, problems, gate.Waiter(self._wake, self._stop_wanted))
+            verdict = gate.pass_through(
+                self._spec, listener, problems, waiter, lambda deadline: self._join(waiter, deadline)
+            )
             if self._stop_wanted():
                 raise gate.Interrupted
         except gate.Interrupted:
             verdict = [gate.stopped(self._spec)]
+        if link_listener:
+            self._link = link.Hub(self._spec, link_listener)
         if verdict or account is None:
             self._refuse(verdict)
         else:
@@ -95,9 +104,15 @@ class Supervisor:
             ended = self._ranks.reap(self._stop_wanted)
             failed = [rank for rank in ended if rank["state"] == "failed"]
             if failed:
+                self._broken = True
                 self.status["failure"] = self._ranks.failure(failed[0])
                 return self._finish("failed")
             if self._stop_wanted():
+                if self._shut_down():
+                    self.status["lost"] = [self._spec["node"]]
+                return self._finish("canceled")
+            if self._link.call:
+                self.status["lost"] = self._link.call["lost"]
                 return self._finish("canceled")
             if not self._ranks.running():
                 return self._finish("succeeded")
@@ -109,7 +124,7 @@ class Supervisor:
             if time.monotonic() >= tick:
                 self._ranks.note_oom_kills()
                 tick = time.monotonic() + TICK_S
-            self._wake.wait(tick if deadline is None else min(tick, deadline))
+            self._wait(tick if deadline is None else min(tick, deadline))
 
     def _claim(self) -> None:
         """Make the attempt's directory, with everything in it, in one step: a second start finds it whole or not at
@@ -128,13 +143,31 @@ class Supervisor:
         os.dup2(log, 2)
         os.close(log)
 
-    def _listen(self) -> tuple[socket | None, list[Problem]]:
-        if self._spec["node"] != self._spec["gate"]["node"]:
-            return None, []
-        try:
-            return gate.listen(self._spec["gate"]), []
-        except OSError as error:
-            return None, [gate.port_problem(self._spec["gate"], error)]
+    def _listen(self) -> tuple[socket | None, socket | None, list[Problem]]:
+        """Bind the gate's port and the link's, the latter first: who has reached the gate can link itself."""
+        node, address, problems = self._spec["gate"]["node"], self._spec["gate"]["address"], []
+        if self._spec["node"] != node:
+            return None, None, []
+        listeners: list[socket | None] = []
+        for port in (self._spec["link_port"], self._spec["gate"]["port"]):
+            try:
+                listeners.append(gate.listen(address, port) if port else None)
+            except OSError as error:
+                listeners.append(None)
+                problems.append(gate.port_problem(node, port, error))
+        return listeners[1], listeners[0], problems
+
+    def _join(self, waiter: gate.Waiter, deadline: float) -> list[Problem]:
+        """Link this node to the gate's; the problem that keeps it from that, if there is one."""
+        port, there = self._spec["link_port"], self._spec["gate"]
+        if port and not self._link.descriptors():
+            try:
+                self._link = link.Spoke(self._spec, gate.connect(there["address"], port, waiter, deadline))
+            except OSError as error:
+                where = f"{there['node']} at {there['address']}:{port}"
+                message = f"{self._spec['node']} cannot reach {where} ({error.strerror}): a firewall between them?"
+                return [{"code": "link_unreachable", "message": message}]
+        return []
 
     def _outdated(self) -> list[Problem]:
         for job, attempt in self._layout.attempts(self._spec["job"]):
@@ -147,6 +180,7 @@ class Supervisor:
         return []
 
     def _refuse(self, problems: list[Problem]) -> None:
+        self._link.close()
         self._locks.release()
         self.status.update(state="refused", problems=problems, ended_at=now())
         record.remove(self._directory)
@@ -159,6 +193,7 @@ class Supervisor:
         self.status["started_at"] = now()
         self.status["failure"] = self._ranks.start()
         if self.status["failure"]:
+            self._broken = True
             self._finish("failed")
         else:
             self.status["state"] = "running"
@@ -175,6 +210,7 @@ class Supervisor:
 
     def _finish(self, state: str) -> None:
         """End everything the job has started: SIGTERM, the grace, SIGKILL; then close the record."""
+        self._link.end(state, self._reason(state), self.status["lost"])
         warned: set[int] = set()
         kill_at = time.monotonic() + self._stop_request()["grace_s"]
         left = self._left()
@@ -183,7 +219,7 @@ class Supervisor:
                 if process.pid not in warned:  # once each: a process may use the time to save its state
                     warned.add(process.pid)
                     processes.send(process, signal.SIGTERM)
-            self._wake.wait(min(kill_at, time.monotonic() + SWEEP_PAUSE_S))
+            self._wait(min(kill_at, time.monotonic() + SWEEP_PAUSE_S))
             kill_at = min(kill_at, time.monotonic() + self._stop_request()["grace_s"])
             left = self._left()
         give_up = time.monotonic() + KILL_PATIENCE_S
@@ -199,6 +235,9 @@ class Supervisor:
         self.status["left"] = 0
         self._locks.release()  # before the record says so: who reads it may start the next job at once
         self._end(state)
+        while self._link.awaited() and not self._stop_wanted():
+            self._wait(time.monotonic() + TICK_S)
+        self._link.close()
 
     def _left(self) -> list[processes.Process]:
         left = self._ranks.left()
@@ -210,15 +249,36 @@ class Supervisor:
 
     def _stop_request(self) -> Document:
         asked = record.read_json(self._stop_file)
-        return asked or {"reason": "the supervisor was told to stop (SIGTERM)", "grace_s": self._spec["grace_s"]}
+        if asked:
+            return asked
+        grace_s = self._spec["grace_s"]
+        if self._link.call and not self._wake.told_to_stop:
+            return {"reason": self._link.call["reason"], "grace_s": min(grace_s, ABORT_GRACE_S)}
+        if self._broken:
+            grace_s = min(grace_s, ABORT_GRACE_S)
+        reason = "the node shuts down" if self.status["lost"] else "the supervisor was told to stop (SIGTERM)"
+        return {"reason": reason, "grace_s": grace_s}
+
+    def _shut_down(self) -> bool:
+        """Whether nobody asks for a stop but the node itself, which goes down."""
+        asked = os.path.exists(self._stop_file)
+        return self.status["supervisor"]["unit"] is not None and not asked and units.machine_stops()
+
+    def _reason(self, state: str) -> str | None:
+        """Why the attempt ends so, in one sentence; None if it ends well."""
+        failure = self.status["failure"]
+        if state == "canceled":
+            return str(self._stop_request()["reason"])
+        return f"rank {failure['rank']}: {failure['reason']}" if failure else None
+
+    def _wait(self, until: float) -> None:
+        """Sleep until then (monotonic), a signal, or a word from the other nodes."""
+        self._wake.wait(until, self._link.descriptors())
+        self._link.heed()
 
     def _end(self, state: str) -> None:
         """Close the record; a disk that is full now may not be so later, and an end without a record would be lost."""
-        failure = self.status["failure"]
-        reason = f"rank {failure['rank']}: {failure['reason']}" if failure else None
-        if state == "canceled":
-            reason = self._stop_request()["reason"]
-        self.status.update(state=state, reason=reason, ended_at=self.status["ended_at"] or now())
+        self.status.update(state=state, reason=self._reason(state), ended_at=self.status["ended_at"] or now())
         while not self._write():
             self._wake.wait(time.monotonic() + TICK_S)
 

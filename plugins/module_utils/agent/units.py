@@ -57,6 +57,11 @@ def active(unit: str) -> bool:
     return _run(["systemctl", "is-active", unit])[1].strip() in ("active", "activating")
 
 
+def machine_stops() -> bool:
+    """Whether systemd is about to shut the machine down, or to reboot it."""
+    return _run(["systemctl", "is-system-running"])[1].strip() == "stopping"
+
+
 def _systemd_run(
     unit: str, description: str, grace_s: float, properties: tuple[str, ...], command: list[str]
 ) -> tuple[int, str]:

@@ -54,8 +54,8 @@ def _held_twice(leases: Iterable[Lease]) -> Iterator[Violation]:
             holders[f"GPU {uuid}"].append(lease)
         for slot in lease.slots:
             holders[f"slot {slot} of {lease.node}"].append(lease)
-        if lease.port is not None:
-            holders[f"port {lease.port} of {lease.node}"].append(lease)
+        for port in lease.ports:
+            holders[f"port {port} of {lease.node}"].append(lease)
     for what, several in holders.items():
         if len(several) > 1:
             latest = max(several, key=lambda lease: lease.epoch)

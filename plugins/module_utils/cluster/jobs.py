@@ -32,7 +32,7 @@ from ..model import (
     parse,
     restored,
 )
-from ..scheduling import RankPlan, capacities, choose_port, place, rank_plan
+from ..scheduling import RankPlan, capacities, choose_ports, place, rank_plan
 from ..store import Draft, Tables
 from .nodes import administer, load_leases, load_nodes, unknown_node
 
@@ -131,8 +131,9 @@ def allocate(draft: Draft, job: Job, *, within: Collection[str] | None, now: dat
     epoch = draft.next_epoch()
     # Clusters that share a machine (two demos, say) begin at different ports.
     turn = epoch + zlib.crc32(draft.lineage.encode())
-    port = choose_port(turn, {lease.port for lease in leases if lease.port is not None})
-    plan = rank_plan(placements, {name: node.address for name, node in nodes.items()}, port)
+    port, link_port = choose_ports(turn, {port for lease in leases for port in lease.ports})
+    addresses = {name: node.address for name, node in nodes.items()}
+    plan = rank_plan(placements, addresses, port, link_port if len(placements) > 1 else None)
     attempt = Attempt(number=len(job.attempts) + 1, epoch=epoch, plan=plan.to_document(), allocated_at=iso(now))
     for part in plan.nodes:
         lease = Lease(
@@ -144,6 +145,7 @@ def allocate(draft: Draft, job: Job, *, within: Collection[str] | None, now: dat
             gpus=list(part.gpus),
             slots=list(part.slots),
             port=port if part.node_rank == 0 else None,
+            link_port=plan.link_port if part.node_rank == 0 else None,
             granted_at=iso(now),
             until=iso(now + timedelta(seconds=START_WITHIN_S)),
         )

@@ -19,6 +19,8 @@ from .stop import stop_gang
 
 POLL_S = 10
 """How long a node is asked to hold its answer while nothing ends: one command a node in this time."""
+ABORT_GRACE_S = 3
+"""How long the other ranks have at most to end by themselves, as in the agent: they wait for what will not come."""
 SILENCE_S = 60.0
 """How long a node may be silent before it is given up."""
 
@@ -70,7 +72,9 @@ def follow_gang(
         if one.state != "succeeded":
             aborted = f"{one.node}: {one.error or (one.status or {}).get('reason') or one.state}"
             rest = [name for name in names if name not in ended]
-            ended |= stop_gang(dial, rest, job.id, attempt.number, attempt.epoch, aborted, job.spec.grace_s)
+            ended |= stop_gang(
+                dial, rest, job.id, attempt.number, attempt.epoch, aborted, min(job.spec.grace_s, ABORT_GRACE_S)
+            )
             break
     end = outcome(list(ended.values()), aborted)
     doubtful = doubts(ended.values())

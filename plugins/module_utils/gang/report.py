@@ -92,12 +92,16 @@ def outcome(reports: Sequence[Report], aborted: str = "") -> Outcome:
         if one.status and one.status.get("failure")
     ]
     lost = [one for one in reports if one.state in ("silent", "lost")]
+    missed = {name for one in reports for name in (one.status or {}).get("lost", [])} - {one.node for one in lost}
     if failures:
         first = min(failures, key=lambda pair: pair[0])[1]
         return Outcome("FAILED", _first_failure(first), dict(first))
     if lost:
         said = [one.error or str((one.status or {}).get("reason")) for one in lost]
         return Outcome("LOST", f"lost {', '.join(one.node for one in lost)}: {'; '.join(dict.fromkeys(said))}")
+    if missed:  # it ended its own part when it missed the others, and has come back since
+        said = [str(one.status["reason"]) for one in reports if one.status and one.status.get("lost")]
+        return Outcome("LOST", f"lost {', '.join(sorted(missed, key=natural))}: {'; '.join(dict.fromkeys(said))}")
     if all(one.state == "succeeded" for one in reports):
         return Outcome("SUCCEEDED")
     reasons = dict.fromkeys(str(one.status["reason"]) for one in reports if one.status and one.status.get("reason"))

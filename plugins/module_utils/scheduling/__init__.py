@@ -8,7 +8,7 @@ from __future__ import annotations
 from .capacity import Capacity, capacities
 from .placement import Placement, place, rank_order
 from .plan import NodePlan, RankPlan, rank_environment, rank_plan, start_requests
-from .ports import PORTS, choose_port
+from .ports import PORTS, choose_ports
 
 __all__ = [
     "PORTS",
@@ -17,7 +17,7 @@ __all__ = [
     "Placement",
     "RankPlan",
     "capacities",
-    "choose_port",
+    "choose_ports",
     "place",
     "rank_environment",
     "rank_order",

@@ -41,6 +41,8 @@ class RankPlan:
     master_addr: str
     master_port: int
     nodes: tuple[NodePlan, ...]
+    link_port: int | None = None
+    """Where the supervisors keep in touch, on rank 0's node; None for a job on one node."""
 
     def to_document(self) -> Document:
         """Plain JSON, as kept with the attempt and returned to the user."""
@@ -60,10 +62,13 @@ class RankPlan:
             )
             for part in document["nodes"]
         )
-        return cls(document["world_size"], document["master_addr"], document["master_port"], nodes)
+        ports = document["master_port"], document.get("link_port")
+        return cls(document["world_size"], document["master_addr"], ports[0], nodes, ports[1])
 
 
-def rank_plan(placements: Sequence[Placement], addresses: Mapping[str, str], master_port: int) -> RankPlan:
+def rank_plan(
+    placements: Sequence[Placement], addresses: Mapping[str, str], master_port: int, link_port: int | None = None
+) -> RankPlan:
     """Number the ranks of ``placements`` (in rank order); the first node is where they meet."""
     nodes: list[NodePlan] = []
     first = 0
@@ -71,7 +76,7 @@ def rank_plan(placements: Sequence[Placement], addresses: Mapping[str, str], mas
         ranks = tuple(range(first, first + part.processes))
         nodes.append(NodePlan(part.node, addresses[part.node], node_rank, part.gpus, part.slots, ranks))
         first += part.processes
-    return RankPlan(first, nodes[0].address, master_port, tuple(nodes))
+    return RankPlan(first, nodes[0].address, master_port, tuple(nodes), link_port)
 
 
 def start_requests(
@@ -105,6 +110,7 @@ def start_requests(
             "grace_s": spec.grace_s,
             "time_limit_s": spec.time_limit_s,
             "interface": nodes[part.node].interface,
+            "link_port": plan.link_port,
             "peers": [other.address for other in plan.nodes if other.node != part.node],
             "gpus": list(part.gpus),
             "slots": list(part.slots),

@@ -178,11 +178,12 @@ class Node:
             assert answer.exit_code == 0, answer
 
 
-def gang(nodes: Sequence[Node], command: Sequence[str], **changes: Any) -> list[Document]:
-    """The specs of one job with one rank on each node; the first node has the gate."""
+def gang(nodes: Sequence[Node], command: Sequence[str], *, linked: bool = False, **changes: Any) -> list[Document]:
+    """The specs of one job with one rank on each node; the first node has the gate, and the hub if they are linked."""
     specs = [node.spec(command, **changes) for node in nodes]
+    port = free_port() if linked else None
     for number, spec in enumerate(specs):
-        spec.update(job=specs[0]["job"], epoch=specs[0]["epoch"], node_rank=number, peers=["127.0.0.1"])
+        spec.update(job=specs[0]["job"], epoch=specs[0]["epoch"], node_rank=number, peers=["127.0.0.1"], link_port=port)
         spec["gate"] = {**specs[0]["gate"], "nodes": [node.name for node in nodes]}
         spec["processes"][0]["rank"] = number
     return specs

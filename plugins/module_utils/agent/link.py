@@ -1,0 +1,272 @@
+# Copyright (c) 2026 The Muster authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the supervisors of an attempt tell each other while its ranks run, so that none goes on when one part has ended
+badly: also where no playbook looks.
+
+Each node keeps a TCP connection to the gate's node, the hub, on a leased port:
+
+    node -> hub   {"say": "here", "node": "n2"}
+    node -> hub   {"say": "end", "state": "succeeded" | "failed" | "canceled", "reason": "...", "lost": []}
+    hub -> node   {"say": "stop", "reason": "...", "lost": ["n3"]}
+
+While all is well nothing is said: the kernel's keepalive notices a node that is gone, and is answered also by a node
+that has no time for its supervisor; that of a supervisor which died closes its end. Each line begins with the
+HMAC-SHA-256 of it, its sender, and how many it has sent before, keyed with a secret of the attempt.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import hmac
+import json
+import os
+import select
+import socket
+import time
+
+from . import gate
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    Document = dict[str, Any]
+    Problem = dict[str, str]
+
+LONGEST_LINE = 1 << 16
+LINKED_WITHIN_S = 10.0  # they have connected before the gate opens
+KEEPALIVE = ((socket.TCP_KEEPIDLE, 3), (socket.TCP_KEEPINTVL, 3), (socket.TCP_KEEPCNT, 3))
+UNANSWERED_MS = 12000
+"""After so long without an answer a node is lost: 3 s of silence and three questions, or what was sent to it."""
+
+
+class Broken(Exception):
+    """The other end has gone, cannot be reached any more, or is not who it should be."""
+
+
+class Channel:
+    """One end of a connection: whole lines that nobody else can have sent."""
+
+    def __init__(self, connection: socket.socket, me: str, peer: str | None, secret: str) -> None:
+        connection.setblocking(False)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for option, value in (*KEEPALIVE, (socket.TCP_USER_TIMEOUT, UNANSWERED_MS)):
+            connection.setsockopt(socket.IPPROTO_TCP, option, value)
+        self.connection = connection
+        self.peer = peer
+        self._me = me
+        self._key = secret.encode()
+        self._text = b""
+        self._sent = self._heard = 0
+
+    def send(self, message: Document) -> None:
+        """Say it. A line is far shorter than what the kernel keeps for whoever listens; raises Broken."""
+        text = json.dumps(message)
+        line = f"{self._mac(self._me, self._sent, text)} {text}\n".encode()
+        self._sent += 1
+        try:
+            self.connection.sendall(line)
+        except OSError as error:
+            raise Broken(os.strerror(error.errno or errno.EPIPE).lower()) from None
+
+    def receive(self) -> list[Document]:
+        """Return what has arrived, without waiting. Raises Broken when nothing can come any more."""
+        found: list[Document] = []
+        try:
+            part = self.connection.recv(65536)
+        except (BlockingIOError, InterruptedError):
+            return found
+        except OSError as error:
+            raise Broken(os.strerror(error.errno or errno.EPIPE).lower()) from None
+        if not part:
+            raise Broken("its supervisor has ended")
+        *lines, self._text = (self._text + part).split(b"\n")
+        if len(self._text) > LONGEST_LINE:
+            raise Broken("it said what no supervisor says")
+        return [self._read(line) for line in lines]
+
+    def close(self) -> None:
+        self.connection.close()
+
+    def _read(self, line: bytes) -> Document:
+        try:
+            mac, _space, text = line.decode().partition(" ")
+            message: Document = json.loads(text)
+            peer = self.peer or str(message["node"])
+        except (ValueError, KeyError, TypeError):
+            raise Broken("it said what no supervisor says") from None
+        if not hmac.compare_digest(mac, self._mac(peer, self._heard, text)):
+            raise Broken("it does not know the secret of the attempt")
+        self._heard += 1
+        self.peer = peer
+        return message
+
+    def _mac(self, sender: str, number: int, text: str) -> str:
+        return hmac.new(self._key, f"{sender} {number} {text}".encode(), hashlib.sha256).hexdigest()
+
+
+class Alone:
+    """The link of a job on one node: nobody to tell."""
+
+    call: Document | None = None
+    """Why the other nodes want this one to stop, as {"reason", "lost"}; None while they do not."""
+
+    def descriptors(self) -> dict[int, int]:
+        """What to wait for: descriptor -> poll events."""
+        return {}
+
+    def heed(self) -> None:
+        """Take note of what the others have said, without waiting."""
+
+    def end(self, state: str, reason: str | None, lost: list[str]) -> None:
+        """Tell the others how this node's part has ended, and which nodes are lost."""
+
+    def awaited(self) -> bool:
+        """Whether the others still count on this node's link, though its own part has ended."""
+        return False
+
+    def close(self) -> None:
+        """Leave."""
+
+
+class Spoke(Alone):
+    """The link of any node but the hub."""
+
+    def __init__(self, spec: Document, connection: socket.socket) -> None:
+        self._hub = spec["gate"]["node"]
+        self._channel: Channel | None = Channel(connection, spec["node"], self._hub, spec["gate"]["token"])
+        self._say({"say": "here", "node": spec["node"]})
+
+    def descriptors(self) -> dict[int, int]:
+        return {self._channel.connection.fileno(): select.POLLIN} if self._channel else {}
+
+    def heed(self) -> None:
+        if self._channel:
+            try:
+                for message in self._channel.receive():
+                    self.call = self.call or {"reason": str(message["reason"]), "lost": list(message["lost"])}
+            except Broken as why:
+                self._leave(why)
+
+    def end(self, state: str, reason: str | None, lost: list[str]) -> None:
+        self._say({"say": "end", "state": state, "reason": reason, "lost": lost})
+
+    def close(self) -> None:
+        if self._channel:
+            self._channel.close()
+            self._channel = None
+
+    def _say(self, message: Document) -> None:
+        if self._channel:
+            try:
+                self._channel.send(message)
+            except Broken as why:
+                self._leave(why)
+
+    def _leave(self, why: Broken) -> None:
+        self.close()
+        self.call = self.call or {"reason": f"lost touch with {self._hub}: {why}", "lost": [self._hub]}
+
+
+class Hub(Alone):
+    """The link of the gate's node: it hears of every end, and tells all others of a bad one."""
+
+    def __init__(self, spec: Document, listener: socket.socket) -> None:
+        self._me = spec["node"]
+        self._secret = spec["gate"]["token"]
+        self._listener = listener
+        self._strangers: list[Channel] = []
+        self._channels: dict[str, Channel] = {}
+        self._expected = set(spec["gate"]["nodes"]) - {self._me}
+        """The nodes that have neither ended nor been lost."""
+        self._deadline = time.monotonic() + LINKED_WITHIN_S
+
+    def descriptors(self) -> dict[int, int]:
+        channels = [*self._strangers, *self._channels.values()]
+        return {one.fileno(): select.POLLIN for one in [self._listener, *(channel.connection for channel in channels)]}
+
+    def heed(self) -> None:
+        while True:
+            try:
+                connection = self._listener.accept()[0]
+            except OSError:  # nobody else is there, or they went away again
+                break
+            self._strangers.append(Channel(connection, self._me, None, self._secret))
+        for channel in list(self._strangers):
+            self._listen_to(channel)
+        for channel in list(self._channels.values()):
+            self._listen_to(channel)
+        if time.monotonic() > self._deadline:
+            for node in sorted(self._expected - set(self._channels)):
+                self._lose(node, f"it did not link itself within {LINKED_WITHIN_S:g} s of the start")
+
+    def _lose(self, node: str, why: str) -> None:
+        """Take note that a node is gone before its end."""
+        if node in self._expected:
+            self._expected.discard(node)
+            self._call_off({"reason": f"lost touch with {node}: {why}", "lost": [node]})
+
+    def end(self, state: str, reason: str | None, lost: list[str]) -> None:
+        self.heed()  # those who have come meanwhile are to be told as well
+        if state != "succeeded":
+            self._call_off({"reason": f"{self._me}: {reason or state}", "lost": lost})
+
+    def awaited(self) -> bool:
+        return bool(self._expected)
+
+    def close(self) -> None:
+        self._listener.close()
+        for channel in [*self._strangers, *self._channels.values()]:
+            channel.close()
+
+    def _listen_to(self, channel: Channel) -> None:
+        try:
+            for message in channel.receive():
+                self._take(channel, message)
+        except Broken as why:
+            channel.close()
+            if channel in self._strangers:
+                self._strangers.remove(channel)
+            elif channel.peer and self._channels.get(channel.peer) is channel:
+                del self._channels[channel.peer]
+                self._lose(channel.peer, str(why))
+
+    def _take(self, channel: Channel, message: Document) -> None:
+        node = str(channel.peer)
+        if message["say"] == "here":
+            if node not in self._expected or node in self._channels or channel not in self._strangers:
+                raise Broken("it is not one of those who are missing")
+            self._strangers.remove(channel)
+            self._channels[node] = channel
+            if self.call:
+                self._tell(channel)
+        elif node in self._expected:
+            self._expected.discard(node)
+            if message["state"] != "succeeded":
+                reason = f"{node}: {message['reason'] or message['state']}"
+                self._call_off({"reason": reason, "lost": list(message["lost"])})
+
+    def _call_off(self, call: Document) -> None:
+        """Stop all others, and let ours be stopped; the first reason is the one that counts."""
+        if self.call is None:
+            self.call = call
+            for channel in list(self._channels.values()):
+                self._tell(channel)
+
+    def _tell(self, channel: Channel) -> None:
+        with contextlib.suppress(Broken):  # its end is noticed when it is listened to
+            channel.send({"say": "stop", **(self.call or {})})
+
+
+def listen(spec: Document) -> socket.socket:
+    """Bind the hub's leased port. Raises OSError."""
+    return gate.listen(spec["gate"]["address"], spec["link_port"])
+
+
+def connect(spec: Document, waiter: gate.Waiter, deadline: float) -> socket.socket:
+    """Connect to the hub, which listens. Raises OSError and Interrupted."""
+    return gate.connect(spec["gate"]["address"], spec["link_port"], waiter, deadline)

@@ -1,0 +1,145 @@
+# Copyright (c) 2026 The Muster authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What happens to nodes while a job runs on them that nobody follows: the others end soon, by themselves, and
+recover.yml makes the state true."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.integration.lab.fleet import Fleet
+
+NODES = ("n001", "n002", "n003")
+DETECTED_S, GONE_S = 15, 5
+"""How long it takes at most until a lost node is noticed, and then until the other ranks are gone."""
+SLACK_S = 10
+"""For what this machine does besides."""
+STUBBORN = ["sh", "-c", "trap '' TERM; while :; do sleep 1; done"]
+
+
+def kill_supervisor(fleet: Fleet, node: str, job: dict[str, Any]) -> None:
+    unit = f"muster-{job['id']}-1.service"
+    fleet.shell(node, f"kill -KILL $(systemctl show --value -p MainPID {unit})")
+
+
+def kill_rank(fleet: Fleet, node: str, _job: dict[str, Any]) -> None:
+    fleet.shell(node, "kill -KILL $(pgrep -of 'while :; do sleep 1')")
+
+
+def lab_fault(verb: str) -> Any:
+    return lambda fleet, node, _job: fleet.lab.fault(verb, node)
+
+
+FAULTS = {
+    "power lost": (lab_fault("power-loss"), "LOST", "lost {node}"),
+    "cable out": (lab_fault("cut"), "LOST", "lost {node}"),
+    "packets dropped": (lab_fault("drop"), "LOST", "lost {node}"),
+    "rebooted": (lab_fault("reboot"), "LOST", "lost {node}"),
+    "supervisor killed": (kill_supervisor, "LOST", "lost {node}"),
+    "rank killed": (kill_rank, "FAILED", "on {node} failed first: killed by SIGKILL"),
+}
+
+
+@pytest.fixture
+def running(fleet: Fleet) -> dict[str, Any]:
+    """A job on three nodes that nobody follows, and whose ranks do not end when they are asked to."""
+    run = fleet.play("launch", job={"name": "long", "command": STUBBORN, "nodes": 3}, muster_wait=False)
+    assert run.rc == 0, run.out
+    job = fleet.job("long")
+    assert [part["node"] for part in job["attempts"][-1]["plan"]["nodes"]] == list(NODES)
+    return job
+
+
+def processes(fleet: Fleet, job: dict[str, Any], nodes: list[str]) -> list[str]:
+    """What of the job lives on these nodes: ranks and supervisors."""
+    look = f"grep -slz '^MUSTER_JOB_ID={job['id']}$' /proc/[0-9]*/environ; systemctl list-units -q 'muster-*'"
+    return [line for node in nodes for line in fleet.shell(node, look).splitlines()]
+
+
+def soon_gone(fleet: Fleet, job: dict[str, Any], nodes: list[str]) -> None:
+    """Nothing of the job is left on these nodes soon, though nobody looks after it."""
+    _soon_empty(lambda: processes(fleet, job, nodes))
+
+
+def soon_no_rank(fleet: Fleet, job: dict[str, Any], nodes: list[str]) -> None:
+    """The same of its ranks; supervisors may wait until they can write their record."""
+    _soon_empty(lambda: [line for line in processes(fleet, job, nodes) if line.startswith("/proc/")])
+
+
+def _soon_empty(look: Callable[[], list[str]]) -> None:
+    deadline = time.monotonic() + DETECTED_S + GONE_S + SLACK_S
+    while left := look():
+        assert time.monotonic() < deadline, left
+        time.sleep(0.5)
+
+
+@pytest.mark.parametrize("victim", ["n001", "n003"], ids=["of rank 0", "of another rank"])
+@pytest.mark.parametrize("fault", FAULTS)
+def test_the_other_ranks_end_and_the_state_says_why(
+    fleet: Fleet, running: dict[str, Any], fault: str, victim: str
+) -> None:
+    happen, state, reason = FAULTS[fault]
+    rest = [node for node in NODES if node != victim]
+    assert len(processes(fleet, running, list(NODES))) >= 7, "what is looked for can be found"
+    happen(fleet, victim, running)
+    soon_gone(fleet, running, rest)
+    recovered = fleet.play("recover")
+    job = fleet.job("long")
+    assert (job["state"], reason.format(node=victim) in job["reason"]) == (state, True), (job["reason"], recovered.out)
+    assert {lease["node"] for lease in fleet.table("leases")} <= {victim}, "the others are free"
+    if fleet.table("leases"):
+        assert fleet.statuses()[victim] in ("drained", "unreachable")
+    fleet.lab.heal(victim)
+    again = fleet.play("recover")
+    assert again.rc == 0, again.out
+    assert fleet.job("long")["state"] == state
+    assert fleet.remains(running) == []
+
+
+def test_the_network_is_back_after_half_a_minute(fleet: Fleet, running: dict[str, Any]) -> None:
+    """What was cut off has ended its own part as well, and says so when it can."""
+    fleet.lab.fault("drop", "n002")
+    soon_gone(fleet, running, ["n001", "n003"])
+    soon_gone(fleet, running, ["n002"])
+    fleet.lab.heal("n002")
+    recovered = fleet.play("recover")
+    assert recovered.rc == 0, recovered.out
+    job = fleet.job("long")
+    assert job["state"] == "LOST"
+    assert "lost touch with n002" in job["reason"]
+    assert fleet.remains(running) == []
+    assert set(fleet.statuses().values()) == {"idle"}
+
+
+@pytest.mark.parametrize("full", ["n001", "n003"], ids=["of rank 0", "of another rank"])
+def test_a_node_whose_disk_is_full_ends_its_part_and_tells_so_when_it_can(
+    fleet: Fleet, running: dict[str, Any], full: str
+) -> None:
+    fleet.lab.fault("fill", full)
+    kill_rank(fleet, "n002", running)
+    soon_no_rank(fleet, running, list(NODES))
+    fleet.play("recover")
+    job = fleet.job("long")
+    assert (job["state"], job["reason"]) == ("FAILED", "rank 2 on n002 failed first: killed by SIGKILL")
+    assert {lease["node"] for lease in fleet.table("leases")} <= {full}
+    fleet.lab.heal(full)
+    soon_gone(fleet, running, list(NODES))
+    again = fleet.play("recover")
+    assert again.rc == 0, again.out
+    assert (fleet.job("long")["state"], fleet.remains(running)) == ("FAILED", [])
+
+
+def test_a_controller_that_cannot_reach_a_node_stops_nothing(fleet: Fleet, running: dict[str, Any]) -> None:
+    fleet.lab.fault("hide", "n002")
+    recovered = fleet.play("recover")
+    assert "no word from n002" in recovered.said, recovered.out
+    assert fleet.job("long")["state"] == "RUNNING"
+    assert len(processes(fleet, running, list(NODES))) >= 7
+    fleet.lab.heal("n002")
+    assert fleet.play("release", muster_release="long").rc == 0
+    assert fleet.remains(running) == []
