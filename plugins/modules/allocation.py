@@ -11,7 +11,7 @@ short_description: Leases nodes for a job and numbers its ranks, or gives them b
 version_added: 0.1.0
 author: The Muster authors (@muster-training)
 description:
-  - Leases GPUs (or slots) and a rendezvous port for a job, all or nothing, and returns the rank plan.
+  - Leases GPUs (or slots) and ports for a job, all or nothing, and returns the rank plan.
   - Leases whose job was not started within ten minutes are taken back by the next allocation.
   - Where others hold what the job needs, the nodes of those jobs are asked first, and what is over is settled
     (see O(muster.training.gang#module:state=settled)). Delegated to another host, this task cannot ask.
@@ -114,6 +114,9 @@ plan:
     master_port:
       description: The leased port there.
       type: int
+    link_port:
+      description: Another one, where the supervisors keep in touch; null for a job on one node.
+      type: int
     nodes:
       description:
         - The nodes in node-rank order, each with C(node), C(address), C(node_rank), C(gpus), C(slots) and C(ranks).
@@ -123,6 +126,7 @@ plan:
     world_size: 3
     master_addr: 10.0.0.11
     master_port: 20001
+    link_port: 25001
     nodes:
       - {node: n1, address: 10.0.0.11, node_rank: 0, gpus: [], slots: [0, 1], ranks: [0, 1]}
       - {node: n2, address: 10.0.0.12, node_rank: 1, gpus: [], slots: [0], ranks: [2]}
@@ -165,6 +169,9 @@ released:
       elements: int
     port:
       description: The rendezvous port, or null for a node other than the first.
+      type: int
+    link_port:
+      description: Where the supervisors keep in touch, or null for a node other than the first and a job on one node.
       type: int
     granted_at:
       description: When it was granted (UTC, ISO 8601).

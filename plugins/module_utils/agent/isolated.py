@@ -53,7 +53,10 @@ def ask(question: Callable[[], Any], timeout_s: float) -> Any:
 
 
 def _answer(question: Callable[[], Any], writer: int) -> None:
-    # A process that hangs must not keep the locks and sockets of the one that asked.
+    # A process that hangs must not keep the locks and sockets of the one that asked, nor hear signals as that does.
+    signal.set_wakeup_fd(-1)
+    for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_DFL)
     processes.close_all_but(writer)
     try:
         text = json.dumps({"value": question()})

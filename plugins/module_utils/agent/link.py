@@ -9,7 +9,8 @@ Each node keeps a TCP connection to the gate's node, the hub, on a leased port:
 
     node -> hub   {"say": "here", "node": "n2"}
     node -> hub   {"say": "end", "state": "succeeded" | "failed" | "canceled", "reason": "...", "lost": []}
-    hub -> node   {"say": "stop", "reason": "...", "lost": ["n3"]}
+    node -> hub   {"say": "idle", "idle": true}
+    hub -> node   {"say": "stop", "reason": "...", "lost": ["n3"], "hang": false}
 
 While all is well nothing is said: the kernel's keepalive notices a node that is gone, and is answered also by a node
 that has no time for its supervisor; that of a supervisor which died closes its end. Each line begins with the
@@ -46,6 +47,9 @@ UNANSWERED_MS = 12000
 
 class Broken(Exception):
     """The other end has gone, cannot be reached any more, or is not who it should be."""
+
+
+HANG: Document = {"reason": "no rank shows a sign of life", "lost": [], "hang": True}
 
 
 class Channel:
@@ -113,7 +117,7 @@ class Alone:
     """The link of a job on one node: nobody to tell."""
 
     call: Document | None = None
-    """Why the other nodes want this one to stop, as {"reason", "lost"}; None while they do not."""
+    """Why this node's part is to stop, as {"reason", "lost", "hang"}; None while it is not."""
 
     def descriptors(self) -> dict[int, int]:
         """What to wait for: descriptor -> poll events."""
@@ -124,6 +128,11 @@ class Alone:
 
     def end(self, state: str, reason: str | None, lost: list[str]) -> None:
         """Tell the others how this node's part has ended, and which nodes are lost."""
+
+    def idle(self, idle: bool) -> None:
+        """Tell whether the ranks of this node have shown no sign of life for too long. When all have not, all stop."""
+        if idle:
+            self.call = self.call or HANG
 
     def awaited(self) -> bool:
         """Whether the others still count on this node's link, though its own part has ended."""
@@ -139,6 +148,7 @@ class Spoke(Alone):
     def __init__(self, spec: Document, connection: socket.socket) -> None:
         self._hub = spec["gate"]["node"]
         self._channel: Channel | None = Channel(connection, spec["node"], self._hub, spec["gate"]["token"])
+        self._idle = False
         self._say({"say": "here", "node": spec["node"]})
 
     def descriptors(self) -> dict[int, int]:
@@ -148,12 +158,17 @@ class Spoke(Alone):
         if self._channel:
             try:
                 for message in self._channel.receive():
-                    self.call = self.call or {"reason": str(message["reason"]), "lost": list(message["lost"])}
+                    self.call = self.call or {key: message[key] for key in ("reason", "lost", "hang")}
             except Broken as why:
                 self._leave(why)
 
     def end(self, state: str, reason: str | None, lost: list[str]) -> None:
         self._say({"say": "end", "state": state, "reason": reason, "lost": lost})
+
+    def idle(self, idle: bool) -> None:
+        if idle is not self._idle:
+            self._idle = idle
+            self._say({"say": "idle", "idle": idle})
 
     def close(self) -> None:
         if self._channel:
@@ -169,7 +184,8 @@ class Spoke(Alone):
 
     def _leave(self, why: Broken) -> None:
         self.close()
-        self.call = self.call or {"reason": f"lost touch with {self._hub}: {why}", "lost": [self._hub]}
+        reason = f"lost touch with {self._hub}: {why}"
+        self.call = self.call or {"reason": reason, "lost": [self._hub], "hang": False}
 
 
 class Hub(Alone):
@@ -184,6 +200,7 @@ class Hub(Alone):
         self._expected = set(spec["gate"]["nodes"]) - {self._me}
         """The nodes that have neither ended nor been lost."""
         self._deadline = time.monotonic() + LINKED_WITHIN_S
+        self._idle: set[str] = set()
 
     def descriptors(self) -> dict[int, int]:
         channels = [*self._strangers, *self._channels.values()]
@@ -208,12 +225,17 @@ class Hub(Alone):
         """Take note that a node is gone before its end."""
         if node in self._expected:
             self._expected.discard(node)
-            self._call_off({"reason": f"lost touch with {node}: {why}", "lost": [node]})
+            self._call_off({"reason": f"lost touch with {node}: {why}", "lost": [node], "hang": False})
 
     def end(self, state: str, reason: str | None, lost: list[str]) -> None:
         self.heed()  # those who have come meanwhile are to be told as well
-        if state != "succeeded":
-            self._call_off({"reason": f"{self._me}: {reason or state}", "lost": lost})
+        if state == "succeeded":
+            self.idle(True)  # it waits for the others
+        else:
+            self._call_off({"reason": f"{self._me}: {reason or state}", "lost": lost, "hang": False})
+
+    def idle(self, idle: bool) -> None:
+        self._note_idle(self._me, idle)
 
     def awaited(self) -> bool:
         return bool(self._expected)
@@ -244,11 +266,19 @@ class Hub(Alone):
             self._channels[node] = channel
             if self.call:
                 self._tell(channel)
+        elif message["say"] == "idle":
+            self._note_idle(node, bool(message["idle"]))
         elif node in self._expected:
             self._expected.discard(node)
             if message["state"] != "succeeded":
                 reason = f"{node}: {message['reason'] or message['state']}"
-                self._call_off({"reason": reason, "lost": list(message["lost"])})
+                self._call_off({"reason": reason, "lost": list(message["lost"]), "hang": False})
+            self._note_idle(node, False)
+
+    def _note_idle(self, node: str, idle: bool) -> None:
+        (self._idle.add if idle else self._idle.discard)(node)
+        if self._expected and {self._me, *self._expected} <= self._idle:
+            self._call_off(HANG)
 
     def _call_off(self, call: Document) -> None:
         """Stop all others, and let ours be stopped; the first reason is the one that counts."""

@@ -69,6 +69,21 @@ def missing(uuids: list[str]) -> list[str]:
     return sentences
 
 
+def memory_use(uuids: list[str]) -> list[int]:
+    """Return for each of these GPUs in how many percent of the last moment its memory was read or written; 0 for one
+    that does not tell."""
+    import pynvml
+
+    pynvml.nvmlInit()
+    found = []
+    for uuid in uuids:
+        try:
+            found.append(pynvml.nvmlDeviceGetUtilizationRates(pynvml.nvmlDeviceGetHandleByUUID(uuid)).memory)
+        except pynvml.NVMLError:
+            found.append(0)
+    return found
+
+
 def _gpu(pynvml: Any, index: int) -> Document:
     handle = pynvml.nvmlDeviceGetHandleByIndex(index)
     try:

@@ -20,18 +20,21 @@ if TYPE_CHECKING:
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
+TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 
 
 class Process:
     """One line of /proc/PID/stat."""
 
-    __slots__ = ("alive", "parent", "pid", "start_ticks")
+    __slots__ = ("alive", "cpu_s", "parent", "pid", "start_ticks")
 
-    def __init__(self, pid: int, parent: int, start_ticks: int, alive: bool) -> None:
+    def __init__(self, pid: int, parent: int, start_ticks: int, alive: bool, cpu_s: float) -> None:
         self.pid = pid
         self.parent = parent
         self.start_ticks = start_ticks
         self.alive = alive
+        self.cpu_s = cpu_s
+        """Processor time that it and those it has waited for have used, in seconds."""
 
 
 def read(pid: int) -> Process | None:
@@ -43,7 +46,7 @@ def read(pid: int) -> Process | None:
         return None
     fields = text[text.rindex(b")") + 2 :].split()
     alive = fields[0] not in (b"Z", b"X") or int(fields[17]) > 1
-    return Process(pid, int(fields[1]), int(fields[19]), alive)
+    return Process(pid, int(fields[1]), int(fields[19]), alive, sum(map(int, fields[11:15])) / TICKS_A_SECOND)
 
 
 def start_ticks(pid: int) -> int | None:

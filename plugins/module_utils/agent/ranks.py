@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import signal
 
-from . import environment, logs, oom, preflight, processes
+from . import environment, hang, logs, oom, preflight, processes, stacks
 from .clock import now
 
 TYPE_CHECKING = False
@@ -108,6 +108,7 @@ class Ranks:
         return {
             **{key: rank[key] for key in ("rank", "local_rank", "exit_code", "signal", "oom")},
             "node": self._spec["node"],
+            "whole": False,
             "at": rank["ended_at"],
             "reason": reason,
             "error": error and self._masked(error),
@@ -121,12 +122,33 @@ class Ranks:
         return text
 
     def time_limit_failure(self) -> Document:
-        rank = self.documents[0]
-        return {
-            **self.failure(rank),
-            "at": now(),
-            "reason": f"time limit of {self._spec['time_limit_s']:g} s reached",
-        }
+        return self._failure_of_all(f"the time limit of {self._spec['time_limit_s']:g} s reached")
+
+    def hang_failure(self) -> Document:
+        used = "GPU memory" if self._spec["gpus"] else "processor"
+        limit = self._spec["hang_timeout_s"]
+        return self._failure_of_all(f"it hangs: no output and no {used} use by any rank for {limit:g} s")
+
+    def vigil(self) -> hang.Vigil | None:
+        """Return who notices that these ranks hang, if the job wants that."""
+        limit = self._spec["hang_timeout_s"]
+        if limit is None:
+            return None
+        return hang.Vigil(limit, [rank["log"] for rank in self.documents], self._spec["gpus"], self.left)
+
+    def dump_stacks(self) -> None:
+        """Append where each rank, and what it has started, is stuck to its log, if py-spy is there."""
+        table = processes.everything()
+        found = []
+        for rank in self.documents:
+            if rank["state"] == "running":
+                family = [rank["pid"], *(child.pid for child in processes.descendants([rank["pid"]], table))]
+                found += [(pid, rank["log"]) for pid in family]
+        stacks.dump(found, self._spec["processes"][0]["env"].get("PATH", environment.PATH))
+
+    def _failure_of_all(self, reason: str) -> Document:
+        """A failure of the whole attempt, and no rank's own: the tail is that of the first here."""
+        return {**self.failure(self.documents[0]), "whole": True, "at": now(), "reason": reason}
 
     def _error_file(self, rank: int) -> str:
         return os.path.join(self._directory, "errors", f"error-{rank}.json")

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 FILE_SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 GPU = re.compile(r"[A-Za-z0-9][A-Za-z0-9:/_-]{0,127}")
 
+HANG_SIGNALS = ("SIGUSR1", "SIGUSR2")
+
 REQUIRED = ("protocol", "job", "name", "attempt", "epoch", "node", "node_rank", "processes", "gate")
 OPTIONAL: Document = {
     "lineage": None,
@@ -28,6 +30,8 @@ OPTIONAL: Document = {
     "user": None,
     "grace_s": 10,
     "time_limit_s": None,
+    "hang_timeout_s": None,
+    "hang_signal": None,
     "interface": None,
     "link_port": None,
     "peers": [],
@@ -59,8 +63,11 @@ def parse(text: bytes) -> Document:
     if spec["cwd"] is not None and not spec["cwd"].startswith("/"):
         raise _bad(f"cwd must be an absolute path, not {spec['cwd']!r}")
     _seconds(spec, "grace_s")
-    if spec["time_limit_s"] is not None:
-        _seconds(spec, "time_limit_s")
+    for key in ("time_limit_s", "hang_timeout_s"):
+        if spec[key] is not None:
+            _seconds(spec, key)
+    if spec["hang_signal"] not in (None, *HANG_SIGNALS):
+        raise _bad(f"hang_signal must be {' or '.join(HANG_SIGNALS)}, not {spec['hang_signal']!r}")
     if spec["link_port"] is not None:
         _port(spec, "link_port")
     _list(spec, "peers", str)

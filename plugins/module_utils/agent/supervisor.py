@@ -37,6 +37,7 @@ TICK_S = 5.0
 SWEEP_PAUSE_S = 0.25
 KILL_PAUSE_S = 0.02
 ABORT_GRACE_S = 3.0  # or the job's own, if shorter: after a failure the others wait for what will not come
+STACKS_S = 3.0  # what ranks here and on the other nodes need to write their stacks
 KILL_PATIENCE_S = 10.0  # what still lives then waits in the kernel: said in the record, and waited for
 PREFLIGHT_SHARE = 0.8  # of the gate's timeout: a hung preflight must still be reported in time
 
@@ -100,6 +101,7 @@ class Supervisor:
         limit = self._spec["time_limit_s"]
         deadline = time.monotonic() + limit if limit is not None else None
         tick = time.monotonic() + TICK_S
+        vigil = self._ranks.vigil()
         while True:
             ended = self._ranks.reap(self._stop_wanted)
             failed = [rank for rank in ended if rank["state"] == "failed"]
@@ -111,6 +113,11 @@ class Supervisor:
                 if self._shut_down():
                     self.status["lost"] = [self._spec["node"]]
                 return self._finish("canceled")
+            if self._link.call and self._link.call["hang"]:
+                self._tell_where_it_hangs()
+                self._broken = True
+                self.status["failure"] = self._ranks.hang_failure()
+                return self._finish("failed")
             if self._link.call:
                 self.status["lost"] = self._link.call["lost"]
                 return self._finish("canceled")
@@ -124,7 +131,20 @@ class Supervisor:
             if time.monotonic() >= tick:
                 self._ranks.note_oom_kills()
                 tick = time.monotonic() + TICK_S
-            self._wait(tick if deadline is None else min(tick, deadline))
+            if vigil and time.monotonic() >= vigil.due:
+                self._link.idle(vigil.look())
+            due = vigil.due if vigil else None
+            self._wait(min(when for when in (tick, deadline, due) if when is not None))
+
+    def _tell_where_it_hangs(self) -> None:
+        """Let the stacks of the ranks be written into their logs, as far as that can be had."""
+        self._ranks.dump_stacks()
+        if self._spec["hang_signal"]:
+            for process in self._ranks.left():
+                processes.send(process, getattr(signal, self._spec["hang_signal"]))
+        until = time.monotonic() + STACKS_S
+        while time.monotonic() < until:  # ranks that are ended too soon would wake those on other nodes
+            self._wake.wait(until)
 
     def _claim(self) -> None:
         """Make the attempt's directory, with everything in it, in one step: a second start finds it whole or not at
@@ -269,7 +289,9 @@ class Supervisor:
         failure = self.status["failure"]
         if state == "canceled":
             return str(self._stop_request()["reason"])
-        return f"rank {failure['rank']}: {failure['reason']}" if failure else None
+        if failure is None:
+            return None
+        return str(failure["reason"]) if failure["whole"] else f"rank {failure['rank']}: {failure['reason']}"
 
     def _wait(self, until: float) -> None:
         """Sleep until then (monotonic), a signal, or a word from the other nodes."""

@@ -44,6 +44,7 @@ def _facts(job: Document, now: datetime) -> Table:
         "user": spec["user"],
         "size": _size(spec),
         "launcher": spec["launcher"] if spec["launcher"] != "direct" else None,
+        "hang timeout": f"{spec['hang_timeout_s']} s" if spec.get("hang_timeout_s") else None,
         "time limit": f"{spec['time_limit_s']} s" if spec["time_limit_s"] else None,
         "environment": " ".join(f"{key}={shlex.quote(value)}" for key, value in spec["env"].items()),
         "submitted": f"{job['created_at']} ({age(job['created_at'], now)}) by {job['submitted_by']}",

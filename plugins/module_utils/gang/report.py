@@ -130,8 +130,8 @@ def told(name: str, job: str, end: Outcome) -> str:
 
 
 def _first_failure(failure: Mapping[str, Any]) -> str:
-    if str(failure["reason"]).startswith("time limit"):
-        return f"the {failure['reason']}"
+    if failure.get("whole"):
+        return str(failure["reason"])
     return f"rank {failure['rank']} on {failure['node']} failed first: {failure['reason']}"
 
 

@@ -92,6 +92,8 @@ class JobSpec(_Form):
     launcher: Literal["direct", "torchrun"] = "direct"
     user: str | None = None
     time_limit_s: int | None = Field(default=None, ge=1)
+    hang_timeout_s: int | None = Field(default=None, ge=1)
+    hang_signal: Literal["SIGUSR1", "SIGUSR2"] | None = None
     grace_s: int = Field(default=10, ge=0)
     max_restarts: int = Field(default=0, ge=0)
     priority: int = 0

@@ -109,6 +109,8 @@ def start_requests(
             "user": spec.user,
             "grace_s": spec.grace_s,
             "time_limit_s": spec.time_limit_s,
+            "hang_timeout_s": spec.hang_timeout_s,
+            "hang_signal": spec.hang_signal,
             "interface": nodes[part.node].interface,
             "link_port": plan.link_port,
             "peers": [other.address for other in plan.nodes if other.node != part.node],

@@ -85,7 +85,7 @@ def test_a_time_limit_ends_the_job_and_says_so(node: Node) -> None:
     node.start(spec)
     status = node.ended(spec)
     assert status["state"] == "failed"
-    assert status["failure"]["reason"] == "time limit of 1 s reached"
+    assert status["failure"]["reason"] == "the time limit of 1 s reached"
     assert status["failure"]["rank"] == 0
     assert [rank["state"] for rank in status["ranks"]] == ["stopped", "stopped"]
 
