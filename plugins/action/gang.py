@@ -17,6 +17,7 @@ try:
         follow_gang,
         release_gang,
         start_gang,
+        to_be_released,
         told,
     )
     from ..module_utils.model import ENDED, InvalidInput, Job
@@ -97,14 +98,7 @@ class ActionModule(FleetAction):
         }
 
     def _stop(self, call: Call, cluster: Cluster) -> Result:
-        named = call.params["jobs"] or [call.params["job"]]
-        if named == ["all"]:
-            found = [
-                cluster.job(row["id"]) for row in cluster.view().jobs if row["leased"] or row["state"] not in ENDED
-            ]
-        else:
-            found = [cluster.job(reference) for reference in named]
-        todo = [job for job in found if job.state not in ENDED or cluster.leases(job.id)]
+        todo = to_be_released(cluster, call.params["jobs"] or [call.params["job"]])
         if call.check_mode:
             return {"changed": bool(todo), "jobs": [_brief(job) for job in todo], "doubtful": {}}
         doubtful: dict[str, str] = {}

@@ -5,18 +5,22 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Any
 
 import typer
 
 from ..agent.version import COLLECTION_VERSION
-from ..cluster import View, open_cluster
+from ..cluster import Cluster, View, open_cluster
 from ..model import ENDED, MusterError, counted, utc_now
 from ..store import actor, default_location
 from . import logs as job_logs
+from .cancel import cancel as cancel_jobs
+from .cancel import sentence
 from .options import AsJson, Store
 from .output import never_fail_to_encode, say, show, show_json
 from .page import job_page
+from .reach import reaching
 from .state import app as state_app
 from .summary import summary, summary_document
 from .tables import jobs_table, nodes_table
@@ -133,6 +137,29 @@ def verify(store: Store = None, as_json: AsJson = False) -> None:
         raise typer.Exit(1)
 
 
+@app.command()
+def cancel(
+    references: Annotated[list[str], typer.Argument(metavar="ID...", help="Ids or names of jobs, or: all")],
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="Why.")] = "canceled with `muster cancel`",
+    store: Store = None,
+    as_json: AsJson = False,
+) -> None:
+    """End jobs wherever they run, and give their nodes back. Exit code 1 if a node cannot say that nothing is left."""
+    cluster = _cluster(store)
+    shown, clear = [], True
+    for told, changed in cancel_jobs(cluster, references, reason, (lambda line: None) if as_json else typer.echo):
+        shown.append(told | {"changed": changed})
+        clear = clear and not told["doubtful"]
+        if not as_json:
+            (typer.echo if not told["doubtful"] else say)(sentence(told, changed))
+    if as_json:
+        show_json(shown)
+    elif not shown:
+        typer.echo("no job is active")
+    if not clear:
+        raise typer.Exit(1)
+
+
 def _lines(text: str) -> str:
     if text != "all" and not text.isdecimal():
         raise typer.BadParameter(f"{text!r} is neither a number of lines nor 'all'")
@@ -153,15 +180,17 @@ def logs(
         raise typer.BadParameter("--json gives what there is now, and cannot be used with --follow")
     view = _view(store)
     found = view.job(reference)
-    wanted = job_logs.sources(view, found, rank)
-    if follow:
-        try:
-            troubles = job_logs.follow(found, wanted, lines, rank is None, lambda data: typer.echo(data, nl=False))
-        except KeyboardInterrupt:
-            raise typer.Exit(130) from None
-    else:
-        documents, troubles = job_logs.fetch(found, wanted, lines)
-        _show_logs(documents, rank is None, as_json)
+    wanted = job_logs.sources(found, rank)
+    with reaching(view.nodes) as dial:
+        if follow:
+            write = partial(typer.echo, nl=False)
+            try:
+                troubles = job_logs.follow(dial, found, wanted, lines, rank is None, write)
+            except KeyboardInterrupt:
+                raise typer.Exit(130) from None
+        else:
+            documents, troubles = job_logs.fetch(dial, found, wanted, lines)
+            _show_logs(documents, rank is None, as_json)
     for trouble in troubles.values():
         say(trouble)
     if troubles:
@@ -179,4 +208,8 @@ def _show_logs(documents: list[dict[str, Any]], prefixed: bool, as_json: bool) -
 
 
 def _view(store: str | None) -> View:
-    return open_cluster(store, actor=actor("muster"), tell=say).view()
+    return _cluster(store).view()
+
+
+def _cluster(store: str | None) -> Cluster:
+    return open_cluster(store, actor=actor("muster"), tell=say)

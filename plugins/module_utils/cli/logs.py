@@ -6,15 +6,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from ..agent import package
-from ..cluster import View
+from ..gang.ask import Dial
 from ..model import InvalidInput, MusterError
-from ..remote import AgentClient, AgentReply, Dialer, Outcome, Target, client_for, fan_out, transport_to
+from ..remote import AgentClient, AgentReply, Outcome, fan_out
 
 ANSWER_S = 60.0
 """How long a node may take to hand over logs that are not followed."""
@@ -26,50 +25,45 @@ Troubles = dict[str, str]
 
 @dataclass(frozen=True)
 class Source:
-    """A node's part in the job: how it is reached (None: it left the state), and the ranks whose logs are wanted.
-
-    ``some``: only some of those that the node has.
-    """
+    """A node's part in the job: the ranks whose logs are wanted. ``some``: only some of those that it has."""
 
     node: str
-    connection: Mapping[str, Any] | None
     ranks: tuple[int, ...]
     some: bool
 
 
-def sources(view: View, job: Document, rank: int | None) -> list[Source]:
+def sources(job: Document, rank: int | None) -> list[Source]:
     """Where the logs of ``job``'s last attempt are, or that of one global rank."""
     if not job["attempts"]:
         raise InvalidInput(f"job {job['id']} is {job['state']} and has written nothing yet")
     plan = job["attempts"][-1]["plan"]
     if rank is not None and not 0 <= rank < plan["world_size"]:
         raise InvalidInput(f"job {job['id']} has no rank {rank}: its ranks are 0 to {plan['world_size'] - 1}")
-    connections = {node["name"]: node["connection"] for node in view.nodes}
     found = []
     for part in plan["nodes"]:
         # All ranks under one torchrun write one log, which goes by the first of them.
         logs = part["ranks"][:1] if job["spec"]["launcher"] == "torchrun" else part["ranks"]
         if rank is None:
-            found.append(Source(part["node"], connections.get(part["node"]), tuple(logs), some=False))
+            found.append(Source(part["node"], tuple(logs), some=False))
         elif rank in part["ranks"]:
             one = rank if rank in logs else logs[0]
-            found.append(Source(part["node"], connections.get(part["node"]), (one,), some=len(logs) > 1))
+            found.append(Source(part["node"], (one,), some=len(logs) > 1))
     return found
 
 
-def fetch(job: Document, wanted: Sequence[Source], lines: str) -> tuple[list[Document], Troubles]:
+def fetch(dial: Dial, job: Document, wanted: Sequence[Source], lines: str) -> tuple[list[Document], Troubles]:
     """The last ``lines`` (a number, or ``all``) of each log by rank: its rank, node, log (the path there), lines."""
 
     def ask(source: Source, client: AgentClient) -> AgentReply:
         return client.call(["logs", *_attempt(job), *_rank(source), "--lines", lines], timeout_s=ANSWER_S)
 
-    replies, troubles = _on_each(wanted, ask)
+    replies, troubles = _on_each(dial, wanted, ask)
     logs = [{"node": name, **log} for name, reply in replies.items() for log in reply.payload["logs"]]
     return sorted(logs, key=lambda log: int(log["rank"])), troubles
 
 
 def follow(
-    job: Document, wanted: Sequence[Source], lines: str, prefixed: bool, write: Callable[[bytes], None]
+    dial: Dial, job: Document, wanted: Sequence[Source], lines: str, prefixed: bool, write: Callable[[bytes], None]
 ) -> Troubles:
     """Write the last ``lines`` of each log and then whole lines as they come, until the attempt ends on every node.
 
@@ -92,7 +86,7 @@ def follow(
         out.close()
         return reply
 
-    _replies, troubles = _on_each(wanted, ask)
+    _replies, troubles = _on_each(dial, wanted, ask)
     return troubles
 
 
@@ -115,33 +109,23 @@ class _Lines:
 
 
 def _on_each(
-    wanted: Sequence[Source], ask: Callable[[Source, AgentClient], AgentReply]
+    dial: Dial, wanted: Sequence[Source], ask: Callable[[Source, AgentClient], AgentReply]
 ) -> tuple[dict[str, AgentReply], Troubles]:
     """Ask all nodes at once; the good answers, and why there is none from the others."""
-    version, dialer = _agent_version(), Dialer()
     troubles: Troubles = {}
     calls: dict[str, Callable[[], AgentReply]] = {}
     for source in wanted:
-        if source.connection is None:
-            troubles[source.node] = f"{source.node} is not in the state any more"
-            continue
         try:
-            target = Target.from_document(source.connection)
-        except InvalidInput as error:
-            troubles[source.node] = f"{source.node}: {error}"
-            continue
-        client = client_for(target, transport_to(target, dialer), version, package.build)
-        calls[source.node] = partial(_asked, source, client, ask)
+            calls[source.node] = partial(_asked, source, dial(source.node), ask)
+        except MusterError as error:
+            troubles[source.node] = str(error)
 
     def heard(outcome: Outcome[AgentReply]) -> None:
         error = outcome.get().error
         if error is not None:
             troubles[outcome.name] = str(error) if outcome.name in str(error) else f"{outcome.name}: {error}"
 
-    try:
-        outcomes = fan_out(calls, heard, at_once=max(len(calls), 1))
-    finally:
-        dialer.close()
+    outcomes = fan_out(calls, heard, at_once=max(len(calls), 1))
     return {name: outcome.get() for name, outcome in outcomes.items() if name not in troubles}, troubles
 
 
@@ -150,13 +134,6 @@ def _asked(source: Source, client: AgentClient, ask: Callable[[Source, AgentClie
         return ask(source, client)
     finally:
         client.close()
-
-
-def _agent_version() -> str:
-    try:
-        return package.version()
-    except package.AgentBuildError as error:
-        raise MusterError(error.message, error.hint) from error
 
 
 def _attempt(job: Document) -> list[str]:

@@ -10,7 +10,7 @@ from .recover import Finding, Recovered, recover_gangs
 from .report import Report, outcome, told
 from .settle import settle_gang, settle_gangs
 from .start import NotStarted, Started, start_gang
-from .stop import release_gang, stop_gang
+from .stop import release_gang, stop_gang, to_be_released
 
 __all__ = [
     "Ended",
@@ -27,5 +27,6 @@ __all__ = [
     "settle_gangs",
     "start_gang",
     "stop_gang",
+    "to_be_released",
     "told",
 ]

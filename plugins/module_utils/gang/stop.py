@@ -5,10 +5,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from ..cluster import Cluster
-from ..model import Job
+from ..model import ENDED, Job
 from .ask import Dial, ask_all
 from .report import Report, doubts
 
@@ -28,6 +28,20 @@ def stop_gang(
     after = ask_all(dial, nodes, words, timeout_s=(grace_s or 10) + STOP_MARGIN_S)
     nothing = {"state": "canceled", "left": 0}
     return {name: one if one.status or one.error else Report(name, nothing) for name, one in after.items()}
+
+
+def to_be_released(cluster: Cluster, references: Sequence[str]) -> list[Job]:
+    """Of these jobs (ids or names, or ``all``), each once, those that have not ended or still hold a lease.
+
+    Raises :class:`NotFound` for a job that is not there.
+    """
+    if list(references) == ["all"]:
+        rows = cluster.view().jobs
+        found = [cluster.job(row["id"]) for row in rows if row["leased"] or row["state"] not in ENDED]
+    else:
+        found = [cluster.job(reference) for reference in references]
+    once = {job.id: job for job in found}
+    return [job for job in once.values() if job.state not in ENDED or cluster.leases(job.id)]
 
 
 def release_gang(cluster: Cluster, dial: Dial, job: Job, reason: str) -> tuple[Job, dict[str, str]]:

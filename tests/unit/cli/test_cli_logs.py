@@ -5,111 +5,21 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
-from muster.agent import package
 from muster.cluster import Cluster
-from muster.gang import start_gang, stop_gang
-from muster.model import Job
-from muster.remote import AgentClient, Dialer, Target, client_for, transport_to
 from muster.store import DirectoryStore
 
-from tests.needs import need
-from tests.unit.remote import sshd as server
 from tests.unit.samples import facts, spec
 
-from .conftest import Muster
-
-RANK = """
-import os, pathlib, sys, time
-rank, go = os.environ["RANK"], pathlib.Path(sys.argv[1])
-for number in range(5):
-    print(f"line {number} of rank {rank}", flush=True)
-while not go.exists():
-    time.sleep(0.05)
-print(f"rank {rank} says naïve \\x1b[31mbye\\x1b[0m", flush=True)
-sys.stdout.write("no newline at the end")
-"""
-
-
-@dataclass
-class Running:
-    """A job whose ranks have written five lines each, and end when they are told to."""
-
-    cluster: Cluster
-    job: Job
-    go: Path
-
-    def may_end(self) -> None:
-        self.go.touch()
-
-
-@pytest.fixture(scope="module")
-def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[server.Sshd]:
-    need(server.missing())
-    with server.running(tmp_path_factory.mktemp("sshd")) as running:
-        yield running
-
-
-@pytest.fixture
-def launch(tmp_path: Path, location: Path, sshd: server.Sshd) -> Iterator[Callable[..., Running]]:
-    """Launches a job on n1 (this machine, two slots) and n2 (over ssh, one slot)."""
-    dialer = Dialer()
-    cluster = Cluster(DirectoryStore(location), actor="alice")
-    common: dict[str, Any] = {"python": sys.executable}
-    targets = {
-        "n1": Target("n1", transport="local", state_dir=str(tmp_path / "n1"), **common),
-        "n2": Target(**sshd.fields(name="n2", state_dir=str(tmp_path / "n2"), **common)),
-    }
-    cluster.sync_nodes(
-        [
-            facts(
-                name,
-                slots=slots,
-                address="127.0.0.1",
-                interface="lo",
-                state_dir=targets[name].state_dir,
-                connection=targets[name].to_document(),
-            )
-            for name, slots in (("n1", 2), ("n2", 1))
-        ]
-    )
-
-    def dial(name: str) -> AgentClient:
-        target = targets[name]
-        return client_for(target, transport_to(target, dialer), package.version(), package.build)
-
-    launched: list[Running] = []
-
-    def go(**asked: Any) -> Running:
-        signal_to_end = tmp_path / f"go{len(launched)}"
-        fields = {
-            "command": [sys.executable, "-c", RANK, str(signal_to_end)],
-            "nodes": 2,
-            "user": getpass.getuser(),
-            "grace_s": 1,
-        }
-        job, _plan = cluster.allocate(spec(**(fields | asked)))
-        started = start_gang(cluster, dial, job)
-        launched.append(Running(cluster, started.job, signal_to_end))
-        return launched[-1]
-
-    yield go
-    for one in launched:
-        attempt = one.job.attempt
-        assert attempt is not None
-        stop_gang(dial, ["n1", "n2"], one.job.id, attempt.number, attempt.epoch, "the test is over")
-    dialer.close()
+from .conftest import Muster, Running
 
 
 @pytest.fixture
