@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from .follow import Ended, follow_gang
+from .follow import Ended, OutOfTouch, follow_gang
 from .recover import Finding, Recovered, recover_gangs
 from .report import Report, outcome, told
 from .settle import settle_gang, settle_gangs
@@ -16,6 +16,7 @@ __all__ = [
     "Ended",
     "Finding",
     "NotStarted",
+    "OutOfTouch",
     "Recovered",
     "Report",
     "Started",

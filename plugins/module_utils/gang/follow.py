@@ -1,7 +1,11 @@
 # Copyright (c) 2026 The Muster authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Following a gang to its end: the first failure, or the loss of a node, ends all of it."""
+"""Following a gang to its end: the first bad end of a part ends all of it.
+
+Nothing is concluded from the silence of a node: it may be out of our reach only. Its gang notices by itself when it is
+gone, and the others say so.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..cluster import Cluster, Outcome
-from ..model import InvalidInput, InvalidTransition, Job
+from ..model import InvalidInput, InvalidTransition, Job, MusterError, natural
 from .ask import Dial, ask, not_asked
 from .report import ENDED, Report, doubts, outcome
 from .stop import stop_gang
@@ -22,7 +26,12 @@ POLL_S = 10
 ABORT_GRACE_S = 3
 """How long the other ranks have at most to end by themselves, as in the agent: they wait for what will not come."""
 SILENCE_S = 60.0
-"""How long a node may be silent before it is given up."""
+"""After so long without a word from any node that is still to end, there is nobody left to follow."""
+RETRY_S = 1.0
+
+
+class OutOfTouch(MusterError):
+    """No node that is still to end can be reached. The job may go on there, and its state is left as it is."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +54,7 @@ def follow_gang(
     """Wait until every node has ended its part of ``job``, and settle the account: its state, and its leases.
 
     ``say`` is given what is known of each node, every ``every_s`` seconds. Raises :class:`InvalidInput` unless ``job``
-    is RUNNING.
+    is RUNNING, and :class:`OutOfTouch`.
     """
     attempt = job.attempt
     if attempt is None or job.state != "RUNNING":
@@ -55,21 +64,32 @@ def follow_gang(
     reports: dict[str, Report] = {}
     ended: dict[str, Report] = {}
     aborted = ""
+    over = threading.Event()
     for name in names:
-        threading.Thread(target=_watch, args=(dial, name, job.id, attempt.number, news), daemon=True).start()
-    next_line = time.monotonic() + every_s
+        watch = (dial, name, job.id, attempt.number, news, over)
+        threading.Thread(target=_watch, args=watch, daemon=True).start()
+    heard = time.monotonic()
+    next_line = heard + every_s
     while len(ended) < len(names):
+        if time.monotonic() - heard > SILENCE_S:
+            over.set()
+            raise _out_of_touch(cluster, job, {name: reports[name].error for name in names if name not in ended})
         try:
-            one = news.get(timeout=max(0.0, next_line - time.monotonic()))
+            one = news.get(timeout=max(0.0, min(next_line - time.monotonic(), RETRY_S)))
         except queue.Empty:
-            say(reports)
-            next_line = time.monotonic() + every_s
+            if time.monotonic() >= next_line:
+                say(reports)
+                next_line = time.monotonic() + every_s
             continue
         reports[one.node] = one
-        if one.state not in ENDED and one.state != "silent":
+        if one.state == "silent":
+            continue
+        heard = time.monotonic()
+        if one.state not in ENDED:
             continue
         ended[one.node] = one
         if one.state != "succeeded":
+            over.set()
             aborted = f"{one.node}: {one.error or (one.status or {}).get('reason') or one.state}"
             rest = [name for name in names if name not in ended]
             ended |= stop_gang(
@@ -85,6 +105,15 @@ def follow_gang(
     return Ended(settled, end, doubtful)
 
 
+def _out_of_touch(cluster: Cluster, job: Job, silent: dict[str, str]) -> OutOfTouch:
+    cluster.contacted([], silent)
+    said = "; ".join(silent[name] for name in sorted(silent, key=natural))
+    return OutOfTouch(
+        f"no word for {SILENCE_S:g} s from where job {job.name} ({job.id}) still runs: {said}",
+        "its nodes look after it, and recover.yml says what has become of it",
+    )
+
+
 def _settled(cluster: Cluster, job: str, epoch: int, end: Outcome, cleared: list[str], doubtful: dict[str, str]) -> Job:
     try:
         return cluster.finish(job, epoch, end, cleared=cleared, doubtful=doubtful)
@@ -93,30 +122,24 @@ def _settled(cluster: Cluster, job: str, epoch: int, end: Outcome, cleared: list
         return cluster.release(job, cleared=cleared, doubtful=doubtful, reason=end.reason)[0]
 
 
-def _watch(dial: Dial, name: str, job: str, attempt: int, news: queue.SimpleQueue[Report]) -> None:
-    """Report on one node until its part has ended or it has been silent for too long, and whatever happens, report."""
-    try:
-        news.put(_last_word(dial, name, job, attempt, news))
-    except Exception as error:
-        news.put(not_asked(name, error))
-
-
-def _last_word(dial: Dial, name: str, job: str, attempt: int, news: queue.SimpleQueue[Report]) -> Report:
+def _watch(
+    dial: Dial, name: str, job: str, attempt: int, news: queue.SimpleQueue[Report], over: threading.Event
+) -> None:
+    """Report on one node until its part has ended, again and again, whatever happens."""
     words = ["status", "--job", job, "--attempt", str(attempt), "--wait-end", str(POLL_S)]
-    client = dial(name)
-    heard = time.monotonic()
-    try:
-        while True:
-            one = ask(client, words, timeout_s=POLL_S + 10.0)
-            if one.status is not None:
-                heard = time.monotonic()
-            if one.state in ENDED or time.monotonic() - heard > SILENCE_S:
-                return one
-            if one.status is not None:
-                news.put(one)
-            else:
+    while not over.is_set():
+        try:
+            client = dial(name)
+            try:
+                while not over.is_set():
+                    one = ask(client, words, timeout_s=POLL_S + 10.0)
+                    news.put(one)
+                    if one.state in ENDED:
+                        return
+                    if one.state == "silent":
+                        break
+            finally:
                 client.close()
-                time.sleep(1.0)
-                client = dial(name)
-    finally:
-        client.close()
+        except Exception as error:
+            news.put(not_asked(name, error))
+        over.wait(RETRY_S)

@@ -6,8 +6,10 @@ recover.yml makes the state true."""
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -99,6 +101,30 @@ def test_the_other_ranks_end_and_the_state_says_why(
     assert again.rc == 0, again.out
     assert fleet.job("long")["state"] == state
     assert fleet.remains(running) == []
+
+
+def test_a_launch_that_waits_tells_which_node_was_lost(fleet: Fleet) -> None:
+    job = {"name": "watched", "command": STUBBORN, "nodes": 3}
+    with ThreadPoolExecutor(1) as pool:
+        launch = pool.submit(fleet.play, "launch", job=job)
+        until(lambda: any(row["state"] == "RUNNING" for row in fleet.table("jobs")))
+        fleet.lab.fault("power-loss", "n003")
+        run = launch.result()
+    assert run.rc != 0
+    assert re.search(r"watched \(\w+\) LOST: lost n003", run.said), run.out
+    assert fleet.job("watched")["state"] == "LOST"
+    assert processes(fleet, fleet.job("watched"), ["n001", "n002"]) == []
+    assert [lease["node"] for lease in fleet.table("leases")] == ["n003"]
+    fleet.lab.heal("n003")
+    assert fleet.play("recover").rc == 0
+    assert fleet.remains(fleet.job("watched")) == []
+
+
+def until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
 
 
 def test_the_network_is_back_after_half_a_minute(fleet: Fleet, running: dict[str, Any]) -> None:

@@ -13,7 +13,17 @@ from functools import partial
 
 import pytest
 from muster.cluster import open_cluster
-from muster.gang import follow_gang, release_gang, settle_gang, settle_gangs, start_gang, told
+from muster.gang import (
+    OutOfTouch,
+    follow,
+    follow_gang,
+    release_gang,
+    settle_gang,
+    settle_gangs,
+    start_gang,
+    stop_gang,
+    told,
+)
 from muster.gang.verdict import UNDECIDED_FOR
 from muster.model import InvalidInput, iso, utc_now
 from muster.remote import fan_out
@@ -150,8 +160,8 @@ def test_a_supervisor_that_was_killed_makes_the_job_lost_and_its_ranks_are_ended
     assert processes_of(job) == []
 
 
-def test_an_error_of_our_own_while_following_ends_the_wait_and_the_ranks(cluster, nodes):
-    job = running(cluster, nodes, "exec sleep 600")
+def test_an_error_of_our_own_while_following_is_one_word_that_is_missing(cluster, nodes):
+    job = running(cluster, nodes, "sleep 1")
     dialed = []
 
     def dial(name):
@@ -160,11 +170,68 @@ def test_an_error_of_our_own_while_following_ends_the_wait_and_the_ranks(cluster
             raise RuntimeError("a bug")
         return nodes.dial(name)
 
-    ended = follow_gang(cluster, dial, job)
-    assert ended.job.state == "LOST"
-    assert "n2 could not be asked: RuntimeError: a bug" in ended.outcome.reason
-    assert list(ended.doubtful) == ["n2"]
-    assert [lease.node for lease in cluster.leases()] == ["n2"]
+    assert follow_gang(cluster, dial, job).job.state == "SUCCEEDED"
+    assert dialed.count("n2") == 2
+
+
+class TestOutOfReach:
+    """A controller that cannot reach nodes knows nothing of them, and ends nothing."""
+
+    @pytest.fixture(autouse=True)
+    def impatient(self, monkeypatch):
+        monkeypatch.setattr(follow, "SILENCE_S", 1.5)
+        monkeypatch.setattr(follow, "POLL_S", 1)
+
+    def test_one_node_of_a_gang_that_runs_is_waited_for(self, cluster, nodes):
+        flag = nodes.directory / "go"
+        job = running(cluster, nodes, f"while ! [ -e {flag} ]; do sleep 0.05; done")
+        nodes.cut = {"n2"}
+        lines = []
+
+        def say(reports):
+            lines.append(sorted(name for name, one in reports.items() if one.state == "silent"))
+            if len(lines) == 6:  # for longer than any silence may last
+                flag.touch()
+            if len(lines) == 8:
+                nodes.cut.clear()
+
+        assert follow_gang(cluster, nodes.dial, job, say=say, every_s=0.5).job.state == "SUCCEEDED"
+        assert lines[3:6] == [["n2"]] * 3
+        assert cluster.leases() == []
+
+    def test_when_none_answers_the_job_stays_as_it_is(self, cluster, nodes):
+        job = running(cluster, nodes, "[ $NODE_RANK = 0 ] && exit 0; exec sleep 600")
+        eventually(lambda: nodes.status("n1", job)["state"] == "succeeded", "the part on n1 ends")
+        nodes.cut = {"n2", "n3"}
+        with pytest.raises(
+            OutOfTouch, match=r"no word for 1.5 s from where job \w+ \(\w+\) still runs: n2 .*; n3 "
+        ) as out:
+            follow_gang(cluster, nodes.dial, job)
+        assert "recover.yml" in out.value.hint
+        assert (cluster.job(job.id).state, len(cluster.leases())) == ("RUNNING", 3)
+        assert [name for name, node in cluster.nodes().items() if not node.reachability.ok] == ["n2", "n3"]
+        assert len(processes_of(job)) == 2
+        nodes.cut.clear()
+        assert follow_gang(cluster, nodes.dial, release_later(cluster, nodes, job)).job.state == "CANCELED"
+
+    def test_a_part_that_failed_is_told_though_another_is_out_of_reach(self, cluster, nodes):
+        flag = nodes.directory / "fail"
+        job = running(
+            cluster, nodes, f"while ! [ -e {flag} ]; do sleep 0.05; done; [ $RANK = 3 ] && exit 4; exec sleep 600"
+        )
+        nodes.cut = {"n2"}
+        flag.touch()
+        ended = follow_gang(cluster, nodes.dial, job)
+        assert (ended.job.state, ended.outcome.reason) == ("FAILED", "rank 3 on n3 failed first: exit code 4")
+        assert list(ended.doubtful) == ["n2"]
+        eventually(lambda: processes_of(job) == [], "n2 hears it from the others")
+
+
+def release_later(cluster, nodes, job):
+    """The job, whose parts are stopped on their nodes while it is followed."""
+    attempt = job.attempt
+    stop_gang(nodes.dial, ["n2", "n3"], job.id, attempt.number, attempt.epoch, "enough")
+    return job
 
 
 def test_a_node_that_has_lost_its_record_makes_the_job_lost_at_once(cluster, nodes):
