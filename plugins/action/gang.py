@@ -36,6 +36,7 @@ class ActionModule(FleetAction):
             "jobs": {"type": "list", "elements": "str"},
             "env": {"type": "dict"},
             "within": {"type": "list", "elements": "str"},
+            "preflight": {"type": "bool", "default": True},
             "progress_s": {"type": "int", "default": 10},
             "reason": {"type": "str", "default": "stopped by the user"},
         },
@@ -58,7 +59,13 @@ class ActionModule(FleetAction):
             return {"changed": job.state == "ALLOCATED", "job": _brief(job)}
         self.fleet.prepare_for(cluster, [job])
         started = start_gang(
-            cluster, self.fleet.dial, job, env=call.params["env"], within=call.params["within"], say=call.warn
+            cluster,
+            self.fleet.dial,
+            job,
+            env=call.params["env"],
+            within=call.params["within"],
+            preflight=call.params["preflight"],
+            say=call.warn,
         )
         ranks, nodes = started.plan.world_size, [part.node for part in started.plan.nodes]
         call.say(f"{_title(started.job)} runs: {_count(ranks, 'rank')} on {', '.join(nodes)}")

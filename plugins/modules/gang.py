@@ -52,6 +52,13 @@ options:
     description: With O(state=started), names of the nodes that may replace one that does not answer.
     type: list
     elements: str
+  preflight:
+    description:
+      - With O(state=started), whether the nodes try to reach each other on the network first, and look for processes on
+        the leased GPUs that are of no job.
+      - The job's directory, program, user, GPUs and ports are checked in any case.
+    type: bool
+    default: true
   progress_s:
     description: With O(state=finished), seconds between two lines of progress.
     type: int

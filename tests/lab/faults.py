@@ -66,6 +66,11 @@ def hide(node: Node) -> None:
     _filter(node, f"input ip saddr {CONTROLLER} drop")
 
 
+def part(node: Node, address: str) -> None:
+    """It and the node with this address cannot reach each other."""
+    _filter(node, f"input ip saddr {address} drop", f"output ip daddr {address} drop")
+
+
 def lose(node: Node, percent: str = "30") -> None:
     """It loses so many percent of the packets sent to it."""
     _filter(node, f"input numgen random mod 100 < {int(percent)} drop")
@@ -109,7 +114,7 @@ def new_key(node: Node) -> None:
 VERBS: dict[str, Callable[..., None]] = {
     act.__name__.replace("_", "-"): act
     for act in (
-        *(power_loss, halt, reboot, cut, drop, mute, deaf, refuse, hide, lose, slow),
+        *(power_loss, halt, reboot, cut, drop, mute, deaf, refuse, hide, part, lose, slow),
         *(fill, freeze, hang_ssh, new_key),
     )
 }

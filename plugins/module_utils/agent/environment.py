@@ -37,7 +37,8 @@ def of_rank(spec: Document, process: Document, account: Account, error_file: str
     """Return the whole environment of one rank. The job's own variables win over all but Muster's."""
     env = base(account)
     env["TORCHELASTIC_ERROR_FILE"] = error_file
-    interface = spec["interface"] or (interfaces.towards(spec["peers"][0]) if spec["peers"] else "lo")
+    peers = [address for node, address in spec["addresses"].items() if node != spec["node"]]
+    interface = spec["interface"] or (interfaces.towards(peers[0]) if peers else "lo")
     if interface:
         env["NCCL_SOCKET_IFNAME"] = env["GLOO_SOCKET_IFNAME"] = interface
     env.update(process["env"])

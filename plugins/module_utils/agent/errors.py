@@ -26,6 +26,8 @@ HINTS = {
     "interface_missing": "correct muster_interface",
     "link_unreachable": "open ports 20000 to 29999 between the nodes",
     "locked": "wait for that job, or stop it with release.yml",
+    "pair_unreachable": "let the nodes of a cluster reach each other on all ports, or correct muster_address",
+    "gpu_busy": "end those processes; if they are a job's that is over, say so: Muster should have ended them",
     "port_taken": "end that program, or launch again with another port",
     "preflight_failed": "look at the file systems and the GPUs of that node",
     "stale_epoch": "a newer launch has taken over: nothing is to be done",

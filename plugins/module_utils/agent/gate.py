@@ -5,17 +5,21 @@
 """All nodes of an attempt start together or not at all.
 
 The gate's node listens on the leased port (which is thereby proved to be free) and every other node reports its
-problems there, one JSON line each way:
+problems there, in JSON lines:
 
-    node -> gate   {"token": "...", "node": "n2", "problems": [{"code", "message"}]}
+    node -> gate   {"token": "...", "node": "n2", "problems": [{"code", "message"}], "door": 40113}
+    gate -> node   {"job": "...", "attempt": 1, "doors": {"n1": ["10.0.0.1", 40999], ...}}
+    node -> gate   {"problems": [{"code", "message"}]}
     gate -> node   {"job": "...", "attempt": 1, "go": false, "problems": [{"node", "code", "message"}]}
 
-It answers when all have reported or its time is up. The nodes close first, so that the port is not left in TIME_WAIT
-for the rank that listens on it next.
+When all have come without a problem, each tries every other at its door, a port that it listens on for this: what one
+cannot reach, its ranks could not either. The gate answers when all have reported or its time is up. The nodes close
+first, so that the port is not left in TIME_WAIT for the rank that listens on it next.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -23,43 +27,25 @@ import select
 import socket
 import time
 
+from . import doors, sockets
+from .sockets import Interrupted
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from .wake import Wake
+    from .sockets import Waiter
 
     Document = dict[str, Any]
     Problem = dict[str, str]
 
 LONGEST_LINE = 1 << 20
-CONNECT_TIMEOUT_S = 5.0
 FIRST_PAUSE_S = 0.01
 LONGEST_PAUSE_S = 0.25
 ANSWER_MARGIN_S = 5.0  # the gate's own deadline passes first, and its answer says who is missing
 CLOSE_TIMEOUT_S = 2.0
-
-
-class Interrupted(Exception):
-    """The attempt was asked to stop while it waited."""
-
-
-class Waiter:
-    """Waits on sockets, and ends with Interrupted as soon as `stopping()` is true."""
-
-    def __init__(self, wake: Wake, stopping: Callable[[], bool]) -> None:
-        self._wake = wake
-        self._stopping = stopping
-
-    def ready(self, interests: dict[int, int], deadline: float) -> list[int]:
-        """Return the descriptors that are ready, none of them once the deadline (monotonic) has passed."""
-        while True:
-            found = self._wake.wait(deadline, interests)
-            if self._stopping():
-                raise Interrupted
-            if found or time.monotonic() >= deadline:
-                return found
+DOORS_TIMEOUT_S = sockets.CONNECT_TIMEOUT_S + 5.0
 
 
 def pass_through(
@@ -75,54 +61,19 @@ def pass_through(
     they have reached the gate, until a deadline (monotonic); it returns further problems. Raises Interrupted.
     """
     own = [{"node": spec["node"], **problem} for problem in problems]
-    if listener is not None:
-        with listener:
-            return _hold(spec, listener, own, waiter)
-    if spec["node"] == spec["gate"]["node"]:  # its port was taken: nobody can reach it
+    if listener is None and spec["node"] == spec["gate"]["node"]:  # its port was taken: nobody can reach it
         return own
-    return _report(spec, problems, own, waiter, on_the_way)
-
-
-def listen(address: str, port: int) -> socket.socket:
-    """Bind the port on all addresses of the family of `address`. Raises OSError."""
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(("", port))
-        listener.listen(1024)
-        listener.setblocking(False)
-    except OSError:
-        listener.close()
-        raise
-    return listener
+    with sockets.listen(spec["gate"]["address"], 0) as door:
+        if listener is None:
+            return _report(spec, problems, own, door, waiter, on_the_way)
+        with listener:
+            return _hold(spec, listener, own, door, waiter)
 
 
 def port_problem(node: str, port: int, error: OSError) -> Problem:
     taken = error.errno == errno.EADDRINUSE
     why = "another program listens on it" if taken else os.strerror(error.errno or 0)
     return {"code": "port_taken", "message": f"port {port} of {node} cannot be used: {why}"}
-
-
-def connect(address: str, port: int, waiter: Waiter, deadline: float) -> socket.socket:
-    """Connect within CONNECT_TIMEOUT_S, and before the deadline (monotonic). Raises OSError and Interrupted."""
-    family, kind, _protocol, _name, place = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM)[0]
-    connection = socket.socket(family, kind)
-    try:
-        connection.setblocking(False)
-        code = connection.connect_ex(place)
-        if code == errno.EINPROGRESS:
-            until = min(deadline, time.monotonic() + CONNECT_TIMEOUT_S)
-            if not waiter.ready({connection.fileno(): select.POLLOUT}, until):
-                code = errno.ETIMEDOUT
-            else:
-                code = connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        if code:
-            raise OSError(code, os.strerror(code).lower())
-    except BaseException:
-        connection.close()
-        raise
-    return connection
 
 
 def stopped(spec: Document) -> Problem:
@@ -138,9 +89,13 @@ class _Guest:
         self.text = b""
         self.node: str | None = None
         self.problems: list[Problem] = []
+        self.door = 0
+        self.has_tried = False
 
 
-def _hold(spec: Document, listener: socket.socket, own: list[Problem], waiter: Waiter) -> list[Problem]:
+def _hold(
+    spec: Document, listener: socket.socket, own: list[Problem], door: socket.socket, waiter: Waiter
+) -> list[Problem]:
     gate = spec["gate"]
     expected = set(gate["nodes"]) - {spec["node"]}
     deadline = time.monotonic() + gate["timeout_s"]
@@ -171,6 +126,8 @@ def _hold(spec: Document, listener: socket.socket, own: list[Problem], waiter: W
             problems.append({"node": node, "code": "gate_timeout", "message": message})
         for guest in reported:
             problems += [{"node": str(guest.node), **problem} for problem in guest.problems]
+        if spec["preflight"] and reported and not problems:
+            problems = _try_doors(spec, reported, door, waiter)
         _answer(spec, reported, problems)
         return problems
     except Interrupted:
@@ -179,6 +136,61 @@ def _hold(spec: Document, listener: socket.socket, own: list[Problem], waiter: W
     finally:
         for guest in guests.values():
             guest.connection.close()
+
+
+def _try_doors(spec: Document, guests: list[_Guest], door: socket.socket, waiter: Waiter) -> list[Problem]:
+    """Let every node try every other one's door; the problems that they had with it, as {node, code, message}."""
+    addresses = spec["addresses"]
+    places = {str(guest.node): (addresses[guest.node], guest.door) for guest in guests}
+    places[spec["node"]] = addresses[spec["node"]], door.getsockname()[1]
+    line = json.dumps({"job": spec["job"], "attempt": spec["attempt"], "doors": places}).encode() + b"\n"
+    for guest in guests:
+        guest.text = b""
+        _send(guest, line)
+    problems = [{"node": spec["node"], **problem} for problem in doors.tried(spec, places, waiter)]
+    deadline = time.monotonic() + DOORS_TIMEOUT_S
+    waiting = {guest.connection.fileno(): guest for guest in guests}
+    while waiting:
+        ready = waiter.ready(dict.fromkeys(waiting, select.POLLIN), deadline)
+        if not ready:
+            break
+        for descriptor in ready:
+            guest = waiting[descriptor]
+            if not _hear_again(guest) or guest.has_tried:
+                del waiting[descriptor]
+    for guest in guests:
+        if guest.has_tried:
+            problems += [{"node": str(guest.node), **problem} for problem in guest.problems]
+        else:
+            message = f"{guest.node} did not say which nodes it reaches"
+            problems.append({"node": str(guest.node), "code": "gate_timeout", "message": message})
+    return problems
+
+
+def _hear_again(guest: _Guest) -> bool:
+    """Read what a node that has tried the doors says; whether more can come."""
+    try:
+        part = guest.connection.recv(65536)
+    except OSError:
+        return False
+    guest.text += part
+    if not part or len(guest.text) > LONGEST_LINE:
+        return False
+    if guest.text.endswith(b"\n"):
+        try:
+            said = json.loads(guest.text)["problems"]
+            guest.problems = [{"code": str(p["code"]), "message": str(p["message"])} for p in said]
+        except (ValueError, KeyError, TypeError):
+            return False
+        guest.has_tried = True
+    return True
+
+
+def _send(guest: _Guest, line: bytes) -> None:
+    guest.connection.settimeout(CLOSE_TIMEOUT_S)
+    with contextlib.suppress(OSError):  # it went away: its own supervisor finds no answer and refuses
+        guest.connection.sendall(line)
+    guest.connection.setblocking(False)
 
 
 def _welcome(listener: socket.socket, guests: dict[int, _Guest]) -> None:
@@ -205,6 +217,7 @@ def _hear(guest: _Guest, token: str, expected: set[str]) -> bool:
             if report["token"] != token or report["node"] not in expected:
                 return False
             guest.problems = [{"code": str(p["code"]), "message": str(p["message"])} for p in report["problems"]]
+            guest.door = int(report["door"])
             guest.node = report["node"]
         except (ValueError, KeyError, TypeError):
             return False
@@ -216,11 +229,7 @@ def _answer(spec: Document, guests: list[_Guest], problems: list[Problem]) -> No
     line = json.dumps(answer).encode() + b"\n"
     deadline = time.monotonic() + CLOSE_TIMEOUT_S
     for guest in guests:
-        guest.connection.settimeout(CLOSE_TIMEOUT_S)
-        try:
-            guest.connection.sendall(line)
-        except OSError:  # it went away: its own supervisor finds no answer and refuses
-            continue
+        _send(guest, line)
     for guest in guests:
         guest.connection.settimeout(max(0.01, deadline - time.monotonic()))
         try:
@@ -233,6 +242,7 @@ def _report(
     spec: Document,
     problems: list[Problem],
     own: list[Problem],
+    door: socket.socket,
     waiter: Waiter,
     on_the_way: Callable[[float], list[Problem]],
 ) -> list[Problem]:
@@ -241,7 +251,7 @@ def _report(
     pause = FIRST_PAUSE_S
     while True:
         try:
-            return _ask(spec, problems, deadline, waiter, on_the_way)
+            return _ask(spec, problems, door, deadline, waiter, on_the_way)
         except OSError as error:
             why = error.strerror or str(error)
         except ValueError:
@@ -261,31 +271,53 @@ def _report(
 def _ask(
     spec: Document,
     problems: list[Problem],
+    door: socket.socket,
     deadline: float,
     waiter: Waiter,
     on_the_way: Callable[[float], list[Problem]],
 ) -> list[Problem]:
     """Report once and return the gate's answer. Raises OSError (try again) and ValueError (that is not a gate)."""
     gate = spec["gate"]
-    with connect(gate["address"], gate["port"], waiter, deadline) as connection:
-        report = {"token": gate["token"], "node": spec["node"], "problems": problems + on_the_way(deadline)}
-        line = json.dumps(report).encode() + b"\n"
-        connection.settimeout(CONNECT_TIMEOUT_S)
-        connection.sendall(line)
-        connection.setblocking(False)
-        text = b""
-        until = time.monotonic() + gate["timeout_s"] + ANSWER_MARGIN_S
-        while not text.endswith(b"\n"):
-            if not waiter.ready({connection.fileno(): select.POLLIN}, until):
-                message = f"{gate['node']} did not say go within {gate['timeout_s'] + ANSWER_MARGIN_S:g} s"
-                return [{"node": spec["node"], "code": "gate_timeout", "message": message}]
-            part = connection.recv(65536)
-            if not part:
-                raise OSError(errno.ECONNRESET, "the connection was closed without an answer")
-            text += part
-    answer = json.loads(text)
-    if not isinstance(answer, dict) or (answer.get("job"), answer.get("attempt")) != (spec["job"], spec["attempt"]):
-        raise ValueError
+    with sockets.connect(gate["address"], gate["port"], waiter, deadline) as connection:
+        _say(
+            connection,
+            {
+                "token": gate["token"],
+                "node": spec["node"],
+                "problems": problems + on_the_way(deadline),
+                "door": door.getsockname()[1],
+            },
+        )
+        answer = _answered(spec, connection, waiter)
+        if answer and "doors" in answer:
+            _say(connection, {"problems": doors.tried(spec, answer["doors"], waiter)})
+            answer = _answered(spec, connection, waiter)
+    if answer is None:
+        message = f"{gate['node']} did not say go within {gate['timeout_s'] + ANSWER_MARGIN_S:g} s"
+        return [{"node": spec["node"], "code": "gate_timeout", "message": message}]
     if answer["go"]:
         return []
     return list(answer["problems"])
+
+
+def _say(connection: socket.socket, message: Document) -> None:
+    connection.settimeout(sockets.CONNECT_TIMEOUT_S)
+    connection.sendall(json.dumps(message).encode() + b"\n")
+    connection.setblocking(False)
+
+
+def _answered(spec: Document, connection: socket.socket, waiter: Waiter) -> Document | None:
+    """The gate's next line; None if it does not come. Raises OSError, and ValueError for what no gate says."""
+    text = b""
+    until = time.monotonic() + spec["gate"]["timeout_s"] + ANSWER_MARGIN_S
+    while not text.endswith(b"\n"):
+        if not waiter.ready({connection.fileno(): select.POLLIN}, until):
+            return None
+        part = connection.recv(65536)
+        if not part:
+            raise OSError(errno.ECONNRESET, "the connection was closed without an answer")
+        text += part
+    answer = json.loads(text)
+    if not isinstance(answer, dict) or (answer.get("job"), answer.get("attempt")) != (spec["job"], spec["attempt"]):
+        raise ValueError
+    return answer

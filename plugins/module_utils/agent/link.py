@@ -29,8 +29,6 @@ import select
 import socket
 import time
 
-from . import gate
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -290,13 +288,3 @@ class Hub(Alone):
     def _tell(self, channel: Channel) -> None:
         with contextlib.suppress(Broken):  # its end is noticed when it is listened to
             channel.send({"say": "stop", **(self.call or {})})
-
-
-def listen(spec: Document) -> socket.socket:
-    """Bind the hub's leased port. Raises OSError."""
-    return gate.listen(spec["gate"]["address"], spec["link_port"])
-
-
-def connect(spec: Document, waiter: gate.Waiter, deadline: float) -> socket.socket:
-    """Connect to the hub, which listens. Raises OSError and Interrupted."""
-    return gate.connect(spec["gate"]["address"], spec["link_port"], waiter, deadline)

@@ -69,6 +69,32 @@ def missing(uuids: list[str]) -> list[str]:
     return sentences
 
 
+def processes_on(uuids: list[str]) -> list[str]:
+    """Return a sentence for each of these GPUs on which something computes. Nothing, where that cannot be told."""
+    import pynvml
+
+    pynvml.nvmlInit()
+    sentences = []
+    for uuid in uuids:
+        try:
+            handle = pynvml.nvmlDeviceGetHandleByUUID(uuid)
+            found = pynvml.nvmlDeviceGetComputeRunningProcesses(handle)
+        except pynvml.NVMLError:  # a GPU that is gone is told by `missing`
+            continue
+        if found:
+            named = ", ".join(f"process {one.pid}{_command(one.pid)}" for one in found)
+            sentences.append(f"GPU {uuid} is used by {named}, which is of no job of Muster's that is known here")
+    return sentences
+
+
+def _command(pid: int) -> str:
+    try:
+        with open(f"/proc/{pid}/comm") as file:
+            return f" ({file.read().strip()})"
+    except OSError:
+        return ""
+
+
 def memory_use(uuids: list[str]) -> list[int]:
     """Return for each of these GPUs in how many percent of the last moment its memory was read or written; 0 for one
     that does not tell."""

@@ -46,7 +46,7 @@ def find_executable(word: str, path: str, cwd: str) -> str | None:
 
 
 def _check(spec: Document, account: Account) -> list[Problem]:
-    problems = _gpus(spec["gpus"]) + _interface(spec["interface"])
+    problems = _gpus(spec["gpus"], spec["preflight"]) + _interface(spec["interface"])
     try:
         account.become()
     except OSError as error:
@@ -54,12 +54,15 @@ def _check(spec: Document, account: Account) -> list[Problem]:
     return problems + (_directory(spec, account) or _executables(spec, account))
 
 
-def _gpus(uuids: list[str]) -> list[Problem]:
+def _gpus(uuids: list[str], strange_too: bool) -> list[Problem]:
     if not uuids:
         return []
     from . import nvml
 
-    return [_problem("gpu_missing", sentence) for sentence in nvml.missing(uuids)]
+    found = [_problem("gpu_missing", sentence) for sentence in nvml.missing(uuids)]
+    if strange_too and not found:
+        found = [_problem("gpu_busy", sentence) for sentence in nvml.processes_on(uuids)]
+    return found
 
 
 def _interface(name: str | None) -> list[Problem]:

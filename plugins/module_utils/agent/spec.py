@@ -34,7 +34,8 @@ OPTIONAL: Document = {
     "hang_signal": None,
     "interface": None,
     "link_port": None,
-    "peers": [],
+    "addresses": {},
+    "preflight": True,
     "gpus": [],
     "slots": [],
     "secrets": [],
@@ -70,7 +71,8 @@ def parse(text: bytes) -> Document:
         raise _bad(f"hang_signal must be {' or '.join(HANG_SIGNALS)}, not {spec['hang_signal']!r}")
     if spec["link_port"] is not None:
         _port(spec, "link_port")
-    _list(spec, "peers", str)
+    if not isinstance(spec["preflight"], bool):
+        raise _bad(f"preflight must be true or false, not {spec['preflight']!r}")
     _list(spec, "gpus", str)
     for uuid in spec["gpus"]:
         if not GPU.fullmatch(uuid):
@@ -121,6 +123,12 @@ def _gate(spec: Document) -> None:
     for node in (gate["node"], spec["node"]):
         if node not in gate["nodes"]:
             raise _bad(f"gate.nodes does not name {node!r}")
+    addresses = spec["addresses"]
+    if not isinstance(addresses, dict) or not all(isinstance(item, str) for item in addresses.values()):
+        raise _bad("addresses must be an object of strings")
+    for node in gate["nodes"] if len(gate["nodes"]) > 1 else []:
+        if node not in addresses:
+            raise _bad(f"addresses lacks {node!r}")
 
 
 def _object(value: object, where: str, required: tuple[str, ...], optional: tuple[str, ...]) -> None:

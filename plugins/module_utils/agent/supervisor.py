@@ -15,7 +15,7 @@ import signal
 import sys
 import time
 
-from . import accounts, gate, link, preflight, processes, record, units
+from . import accounts, gate, link, preflight, processes, record, sockets, units
 from .clock import now
 from .errors import AgentError
 from .locks import Locks
@@ -80,14 +80,14 @@ class Supervisor:
         if account:
             limit = max(5.0, PREFLIGHT_SHARE * self._spec["gate"]["timeout_s"])
             problems += preflight.check(self._spec, account, limit)
-        waiter = gate.Waiter(self._wake, self._stop_wanted)
+        waiter = sockets.Waiter(self._wake, self._stop_wanted)
         try:
             verdict = gate.pass_through(
                 self._spec, listener, problems, waiter, lambda deadline: self._join(waiter, deadline)
             )
             if self._stop_wanted():
-                raise gate.Interrupted
-        except gate.Interrupted:
+                raise sockets.Interrupted
+        except sockets.Interrupted:
             verdict = [gate.stopped(self._spec)]
         if link_listener:
             self._link = link.Hub(self._spec, link_listener)
@@ -171,18 +171,18 @@ class Supervisor:
         listeners: list[socket | None] = []
         for port in (self._spec["link_port"], self._spec["gate"]["port"]):
             try:
-                listeners.append(gate.listen(address, port) if port else None)
+                listeners.append(sockets.listen(address, port) if port else None)
             except OSError as error:
                 listeners.append(None)
                 problems.append(gate.port_problem(node, port, error))
         return listeners[1], listeners[0], problems
 
-    def _join(self, waiter: gate.Waiter, deadline: float) -> list[Problem]:
+    def _join(self, waiter: sockets.Waiter, deadline: float) -> list[Problem]:
         """Link this node to the gate's; the problem that keeps it from that, if there is one."""
         port, there = self._spec["link_port"], self._spec["gate"]
         if port and not self._link.descriptors():
             try:
-                self._link = link.Spoke(self._spec, gate.connect(there["address"], port, waiter, deadline))
+                self._link = link.Spoke(self._spec, sockets.connect(there["address"], port, waiter, deadline))
             except OSError as error:
                 where = f"{there['node']} at {there['address']}:{port}"
                 message = f"{self._spec['node']} cannot reach {where} ({error.strerror}): a firewall between them?"

@@ -56,6 +56,7 @@ def start_gang(
     *,
     env: Mapping[str, str] | None = None,
     within: Collection[str] | None = None,
+    preflight: bool = True,
     say: Callable[[str], None] = lambda line: None,
 ) -> Started:
     """Start the ranks of an ALLOCATED ``job`` on its nodes, and return when all of them run.
@@ -66,13 +67,14 @@ def start_gang(
 
     :param env: the job's own variables as the user gave them, since the state does not keep secrets.
     :param within: the nodes that may replace one that does not answer.
+    :param preflight: see :func:`.start_requests`.
     """
     spec = _with_secrets(job.spec, env)
     left_out: dict[str, str] = {}
     ports_left = PORTS_TRIED
     while True:
         plan, attempt = _planned(job)
-        reports, commands = _ask_all(cluster, dial, job, spec, plan)
+        reports, commands = _ask_all(cluster, dial, job, spec, plan, preflight)
         if all(one.state in STARTED for one in reports.values()):
             with suppress(InvalidTransition):  # it is over, and somebody has settled it by what its nodes say
                 cluster.running(job.id, attempt)
@@ -98,7 +100,7 @@ def start_gang(
 
 
 def _ask_all(
-    cluster: Cluster, dial: Dial, job: Job, spec: JobSpec, plan: RankPlan
+    cluster: Cluster, dial: Dial, job: Job, spec: JobSpec, plan: RankPlan, preflight: bool
 ) -> tuple[dict[str, Report], dict[str, int]]:
     _plan, epoch = _planned(job)
     number = len(job.attempts)
@@ -111,6 +113,7 @@ def _ask_all(
         epoch=epoch,
         lineage=cluster.lineage(),
         token=secrets.token_hex(16),
+        preflight=preflight,
     )
     cluster.starting(job.id, epoch)
     clients = {name: dial(name) for name in requests}

@@ -89,9 +89,11 @@ def start_requests(
     epoch: int,
     token: str,
     lineage: str | None = None,
+    preflight: bool = True,
 ) -> dict[str, Document]:
     """What each node's agent is asked to start (docs/agent.md, "start"), by node name.
 
+    ``preflight``: whether nodes try to reach each other, and look for strange processes on their GPUs.
     ``lineage`` is the store's: epochs of another cluster's state, or of one that was started anew, do not fence.
     """
     names = [part.node for part in plan.nodes]
@@ -113,7 +115,8 @@ def start_requests(
             "hang_signal": spec.hang_signal,
             "interface": nodes[part.node].interface,
             "link_port": plan.link_port,
-            "peers": [other.address for other in plan.nodes if other.node != part.node],
+            "addresses": {other.node: other.address for other in plan.nodes},
+            "preflight": preflight,
             "gpus": list(part.gpus),
             "slots": list(part.slots),
             "secrets": spec.secret_names(),

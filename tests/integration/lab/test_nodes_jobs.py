@@ -146,3 +146,18 @@ def test_a_launch_through_a_jump_host_needs_no_sync_before_it(fleet: Fleet) -> N
     far = fleet.job("far")
     assert fleet.logs(far) == {rank: f"{rank} of 4\n" for rank in range(4)}
     assert json.dumps(fleet.nodes()["n003"]["connection"]).count("n001") >= 1
+
+
+def test_two_nodes_that_cannot_reach_each_other_are_named_before_anything_starts(fleet: Fleet) -> None:
+    """Neither is that of rank 0: all would seem well until the ranks wait for each other."""
+    fleet.lab.fault("part", "n002", fleet.lab["n003"].address)
+    job = {"name": "parted", "command": ["touch", "/tmp/started"], "nodes": 3}
+    run = fleet.play("launch", job=job)
+    assert run.rc != 0
+    for one, other in (("n002", "n003"), ("n003", "n002")):
+        address = re.escape(fleet.lab[other].address)
+        assert re.search(rf"{one} cannot reach {other} at {address} \(connection timed out\): a firewall", run.said), (
+            run.out
+        )
+    assert (fleet.table("jobs"), fleet.table("leases"), fleet.job_directories()) == ([], [], [])
+    assert fleet.play("launch", job=job, muster_preflight=False).rc == 0

@@ -183,7 +183,8 @@ def gang(nodes: Sequence[Node], command: Sequence[str], *, linked: bool = False,
     specs = [node.spec(command, **changes) for node in nodes]
     port = free_port() if linked else None
     for number, spec in enumerate(specs):
-        spec.update(job=specs[0]["job"], epoch=specs[0]["epoch"], node_rank=number, peers=["127.0.0.1"], link_port=port)
+        spec.update(job=specs[0]["job"], epoch=specs[0]["epoch"], node_rank=number, link_port=port)
+        spec["addresses"] = {node.name: "127.0.0.1" for node in nodes}
         spec["gate"] = {**specs[0]["gate"], "nodes": [node.name for node in nodes]}
         spec["processes"][0]["rank"] = number
     return specs

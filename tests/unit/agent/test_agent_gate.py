@@ -145,6 +145,7 @@ def test_a_node_that_withdraws_from_the_gate_ends_the_wait_of_the_others(nodes: 
     specs = gang(nodes[:2], SLEEP)
     for spec in specs:
         spec["gate"]["nodes"] = ["n1", "n2", "n3"]
+        spec["addresses"]["n3"] = "127.0.0.1"
     calls = [node.begin("start", stdin=json.dumps(spec).encode()) for node, spec in zip(nodes[:2], specs, strict=True)]
     until(lambda: _connected(specs[1]["gate"]["port"]), "n2 has reported")
     nodes[1].stop(specs[1])
@@ -159,3 +160,45 @@ def _connected(port: int) -> bool:
     with open("/proc/net/tcp") as table:
         rows = [line.split() for line in table]
     return any(row[2] == f"0100007F:{port:04X}" and row[3] == "01" for row in rows[1:])
+
+
+class TestDoors:
+    """What one node cannot reach, its ranks could not either."""
+
+    def test_a_pair_that_cannot_reach_each_other_keeps_all_from_starting_and_is_named(self, nodes: list[Node]) -> None:
+        specs = gang(nodes, SLEEP)
+        specs[0]["addresses"]["n3"] = "::1"  # where its door, which is one of IPv4, is not
+        for answer in start_all(nodes, specs):
+            assert answer.exit_code == 69
+            assert sorted(answer.codes()) == [("n1", "pair_unreachable"), ("n2", "pair_unreachable")]
+            told = [problem["message"] for problem in answer.attempt["problems"]]
+            for node, sentence in zip(("n1", "n2"), sorted(told), strict=True):
+                assert sentence.startswith(
+                    f"{node} cannot reach n3 at ::1 (connection refused): a firewall between them"
+                )
+        _nothing_is_left(nodes)
+
+    def test_they_are_left_alone_when_that_is_wanted(self, nodes: list[Node]) -> None:
+        specs = gang(nodes, SLEEP, preflight=False)
+        specs[0]["addresses"]["n3"] = "::1"
+        assert [answer.exit_code for answer in start_all(nodes, specs)] == [0, 0, 0]
+
+    def test_a_node_that_leaves_before_it_has_tried_them_keeps_all_from_starting(self, nodes: list[Node]) -> None:
+        specs = gang(nodes[:2], SLEEP, gate={"timeout_s": 5})
+        for spec in specs:
+            spec["gate"]["nodes"] = ["n1", "n2", "n3"]
+            spec["addresses"]["n3"] = "127.0.0.1"
+        calls = [
+            node.begin("start", stdin=json.dumps(spec).encode()) for node, spec in zip(nodes[:2], specs, strict=True)
+        ]
+        gate = specs[0]["gate"]
+        with socket.socket() as leaving:
+            until(lambda: leaving.connect_ex(("127.0.0.1", gate["port"])) == 0, "the gate is there")
+            report = {"token": gate["token"], "node": "n3", "problems": [], "door": gate["port"]}
+            leaving.sendall(json.dumps(report).encode() + b"\n")
+            assert b'"doors"' in leaving.recv(65536)
+        for node, call in zip(nodes[:2], calls, strict=True):
+            answer = node.finish(call)
+            assert answer.codes() == [("n3", "gate_timeout")]
+            assert "n3 did not say which nodes it reaches" in answer.error["message"]
+        _nothing_is_left(nodes[:2])

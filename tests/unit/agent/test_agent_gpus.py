@@ -4,6 +4,7 @@
 
 """GPUs as the driver tells, through a stand-in for NVIDIA's library."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -88,3 +89,16 @@ def test_a_driver_that_hangs_keeps_the_job_from_starting_and_no_longer(gpu_node:
     assert answer.codes() == [("n1", "preflight_failed")]
     nvml.clear("fault.nvmlInit")
     assert gpu_node.start(gpu_node.spec(["true"], gpus=nvml.uuids)).exit_code == 0
+
+
+def test_what_computes_on_a_leased_gpu_before_the_job_does_is_named_and_keeps_it_from_starting(
+    gpu_node: Node, nvml: FakeNvml
+) -> None:
+    nvml.set("processes", f"{os.getpid()}:C:1GiB, 4000000:C:5MiB", gpu=1)
+    answer = gpu_node.start(gpu_node.spec(["true"], gpus=nvml.uuids))
+    assert answer.codes() == [("n1", "gpu_busy")]
+    command = Path("/proc/self/comm").read_text().strip()
+    sentence = f"GPU {nvml.uuids[1]} is used by process {os.getpid()} ({command}), process 4000000, which is of no job"
+    assert answer.error["message"].startswith(sentence)
+    assert gpu_node.start(gpu_node.spec(["true"], gpus=nvml.uuids[:1])).exit_code == 0
+    assert gpu_node.start(gpu_node.spec(["true"], gpus=nvml.uuids[1:], preflight=False)).exit_code == 0

@@ -50,7 +50,7 @@ def test_start_returns_while_the_ranks_run_and_their_end_is_recorded(node: Node,
 
 
 def test_a_rank_gets_the_environment_of_the_plan_and_nothing_of_the_caller(node: Node) -> None:
-    spec = node.spec(python("import json, os; print(json.dumps(dict(os.environ)))"), peers=["127.0.0.1"])
+    spec = node.spec(python("import json, os; print(json.dumps(dict(os.environ)))"), addresses={"n0": "127.0.0.1"})
     spec["processes"][0]["env"] = {
         "RANK": "0",
         "LD_LIBRARY_PATH": "/job",
@@ -126,7 +126,8 @@ def test_the_job_outlives_the_death_of_the_call_that_starts_it(nodes: list[Node]
     first, second, _third = nodes
     spec = first.spec(SLEEP)
     spec["gate"]["nodes"] = ["n1", "n2"]
-    other = second.spec(SLEEP, job=spec["job"], epoch=spec["epoch"], gate=spec["gate"])
+    spec["addresses"] = {"n1": "127.0.0.1", "n2": "127.0.0.1"}
+    other = second.spec(SLEEP, **{key: spec[key] for key in ("job", "epoch", "gate", "addresses")})
     call = first.begin("start", stdin=json.dumps(spec).encode())
     until(lambda: first.directory(spec).exists(), "the supervisor waits at the gate")
     call.kill()

@@ -75,7 +75,9 @@ def lab_node(make_lab_node: Callable[..., LabNode]) -> LabNode:
 
 
 def test_the_supervisor_and_its_ranks_live_in_a_unit_and_not_in_the_connection(lab_node: LabNode) -> None:
-    spec = lab_node.spec(["sh", "-c", "cat /proc/self/cgroup; id -un; sleep 600"], peers=[lab_node.lab["n002"].address])
+    spec = lab_node.spec(
+        ["sh", "-c", "cat /proc/self/cgroup; id -un; sleep 600"], addresses={"n002": lab_node.lab["n002"].address}
+    )
     answer = lab_node.start(spec)
     unit = answer.attempt["supervisor"]["unit"]
     assert unit == f"muster-{spec['job']}-1.service"
@@ -87,7 +89,7 @@ def test_the_supervisor_and_its_ranks_live_in_a_unit_and_not_in_the_connection(l
 
 
 def test_the_interface_that_leads_to_the_peers_is_found(lab_node: LabNode) -> None:
-    spec = lab_node.spec(["env"], peers=[lab_node.lab["n002"].address])
+    spec = lab_node.spec(["env"], addresses={"n002": lab_node.lab["n002"].address})
     lab_node.start(spec)
     lab_node.ended(spec)
     assert {"NCCL_SOCKET_IFNAME=host0", "GLOO_SOCKET_IFNAME=host0"} <= set(lab_node.log(spec).splitlines())
@@ -162,7 +164,9 @@ def test_a_user_without_root_runs_jobs_too(make_lab_node: Callable[..., LabNode]
 
 def test_a_job_survives_the_connection_that_started_it(make_lab_node: Callable[..., LabNode]) -> None:
     nodes = [make_lab_node(name) for name in ("n001", "n002")]
-    specs = gang(nodes, SLEEP)
+    specs = gang(nodes, SLEEP, linked=True)
+    for spec in specs:
+        spec["addresses"] = {node.name: node.lab[node.name].address for node in nodes}
     cut = nodes[0].begin("start", stdin=json.dumps(specs[0]).encode())
     record = Path(nodes[0].directory(specs[0]) / "status.json")
     until(record.exists, "the supervisor waits at the gate")

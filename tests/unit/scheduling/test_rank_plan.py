@@ -80,7 +80,7 @@ def test_the_jobs_own_variables_win_except_for_who_it_is() -> None:
 
 def test_each_node_is_told_its_own_part_and_where_all_of_them_meet() -> None:
     asked = requests(plan_of(2, 1), spec(gpus=3, cwd="/data", user="ml", time_limit_s=60))
-    assert asked["n2"]["peers"] == ["10.0.0.1"]
+    assert asked["n2"]["addresses"]["n1"] == "10.0.0.1"
     assert asked["n2"]["gpus"] == ["GPU-n2-0"]
     assert asked["n1"]["gate"] == asked["n2"]["gate"]
     assert asked["n2"]["gate"]["node"] == "n1"
