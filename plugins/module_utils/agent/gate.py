@@ -167,14 +167,19 @@ def _try_doors(spec: Document, guests: list[_Guest], door: socket.socket, waiter
     return problems
 
 
-def _hear_again(guest: _Guest) -> bool:
-    """Read what a node that has tried the doors says; whether more can come."""
+def _read(guest: _Guest) -> bool:
+    """Read what has arrived; whether more can come."""
     try:
         part = guest.connection.recv(65536)
     except OSError:
         return False
     guest.text += part
-    if not part or len(guest.text) > LONGEST_LINE:
+    return bool(part) and len(guest.text) <= LONGEST_LINE
+
+
+def _hear_again(guest: _Guest) -> bool:
+    """Read what a node that has tried the doors says; whether more can come."""
+    if not _read(guest):
         return False
     if guest.text.endswith(b"\n"):
         try:
@@ -204,12 +209,7 @@ def _welcome(listener: socket.socket, guests: dict[int, _Guest]) -> None:
 
 def _hear(guest: _Guest, token: str, expected: set[str]) -> bool:
     """Read what has arrived; whether the connection is worth keeping."""
-    try:
-        part = guest.connection.recv(65536)
-    except OSError:
-        return False
-    guest.text += part
-    if not part or len(guest.text) > LONGEST_LINE:
+    if not _read(guest):
         return False
     if guest.node is None and guest.text.endswith(b"\n"):
         try:
