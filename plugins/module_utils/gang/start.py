@@ -10,7 +10,6 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -76,9 +75,16 @@ def start_gang(
         plan, attempt = _planned(job)
         reports, commands = _ask_all(cluster, dial, job, spec, plan, preflight)
         if all(one.state in STARTED for one in reports.values()):
-            with suppress(InvalidTransition):  # it is over, and somebody has settled it by what its nodes say
+            try:
                 cluster.running(job.id, attempt)
+            except InvalidTransition:
+                # It is over: settled by what its nodes say, or canceled by one whose word came to a node before ours.
+                stop_gang(
+                    dial, list(reports), job.id, len(job.attempts), attempt, "it ended while it was being started"
+                )
             cluster.contacted(list(reports))
+            if (now := cluster.job(job.id)).state == "CANCELED":
+                raise NotStarted(f"job {job.name} ({job.id}) was canceled while it was being started: {now.reason}")
             return Started(cluster.job(job.id), plan, left_out, commands)
         absent = {name: one.error for name, one in reports.items() if one.code in UNREACHED}
         _take_back(cluster, dial, job, attempt, reports)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import socket
 
 import pytest
-from muster.gang import NotStarted, start_gang
+from muster.gang import NotStarted, release_gang, start_gang
 from muster.model import SECRET, InvalidInput, NoCapacity
 
 from .conftest import processes_of, spec
@@ -113,3 +113,20 @@ def test_an_error_of_our_own_leaves_no_lease_and_no_process_behind(cluster, node
     assert cluster.leases() == []
     assert nodes.jobs() == [], "nobody waits at the gate any more"
     assert processes_of(job) == []
+
+
+def test_a_job_that_is_canceled_between_two_nodes_leaves_nothing(cluster, nodes):
+    """The cancel comes to nodes that have not been asked to start yet, and know nothing of the job."""
+    job, _plan = cluster.allocate(spec("exec sleep 600"))
+    canceled = []
+
+    def dial(name):
+        client = nodes.dial(name)
+        if not canceled:
+            canceled.append(release_gang(cluster, nodes.dial, cluster.job(job.id), "enough")[0].state)
+        return client
+
+    with pytest.raises(NotStarted, match="was canceled while it was being started: enough"):
+        start_gang(cluster, dial, job)
+    assert canceled == ["CANCELED"]
+    assert (cluster.job(job.id).state, cluster.leases(), processes_of(job)) == ("CANCELED", [], [])

@@ -1,0 +1,66 @@
+# Copyright (c) 2026 The Muster authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Jobs canceled at any moment of their launch or life: nothing of them is left anywhere."""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tests.integration.lab.fleet import Fleet, Run
+
+ROUNDS = int(os.environ.get("MUSTER_CANCELED_LAUNCHES", "4"))
+LONGEST_S = 8.0
+"""About how long a launch takes here, on a machine that does other things as well; then the job runs."""
+STUBBORN = "trap '' TERM; setsid --fork sleep 600; while :; do sleep 1; done"
+TRACES = """
+cd /var/lib/muster
+for lock in locks/*; do [ -e "$lock" ] && ! flock --nonblock "$lock" true && echo "held: $lock"; done
+find jobs -mindepth 1 -maxdepth 1 -name '.*'; find jobs run -name '*.new' -o -path 'run/*'
+ss --no-header --listening --tcp --numeric 'sport >= 20000 and sport < 30000'
+true
+"""
+"""What a job that is over may not leave on a node: locks, half-made directories, files of a start, open ports."""
+
+
+def muster(fleet: Fleet, *words: str) -> Run:
+    return fleet.run(sys.executable, "-m", "muster.cli", *words)
+
+
+@pytest.mark.parametrize("turn", range(ROUNDS))
+def test_nothing_is_left(fleet: Fleet, turn: int) -> None:
+    job = {"name": "storm", "command": ["sh", "-c", STUBBORN], "nodes": 4, "grace_s": 1}
+    assert fleet.play("sync", on=4).rc == 0
+    with ThreadPoolExecutor(1) as pool:
+        launch = pool.submit(fleet.play, "launch", job=job, on=4)
+        time.sleep(random.Random(turn).uniform(0.0, LONGEST_S))
+        while not launch.done():
+            said = muster(fleet, "cancel", "storm")
+            assert said.rc == 0 or "there is no job storm" in said.out, said.out
+            time.sleep(0.2)
+        told = launch.result()
+    assert told.rc != 0, told.out
+    assert "Traceback" not in told.out
+    for row in fleet.table("jobs"):
+        assert row["state"] == "CANCELED", told.out
+        assert fleet.remains(row) == []
+    assert fleet.table("leases") == []
+    assert {node: fleet.shell(node, TRACES) for node in fleet.lab.nodes} == dict.fromkeys(fleet.lab.nodes, "")
+    assert set(fleet.statuses().values()) == {"idle"}
+    assert muster(fleet, "verify").rc == 0
+
+
+def test_what_is_looked_for_can_be_found(fleet: Fleet) -> None:
+    job = {"name": "there", "command": ["sleep", "600"], "nodes": 3}
+    assert fleet.play("launch", job=job, muster_wait=False).rc == 0
+    traces = fleet.shell("n001", TRACES)
+    assert "held: locks/slot-0" in traces
+    assert str(fleet.job("there")["attempts"][-1]["plan"]["link_port"]) in traces
+    assert muster(fleet, "cancel", "there").rc == 0
+    assert fleet.shell("n001", TRACES) == ""
