@@ -9,6 +9,7 @@ supervisor dies. Only for root where systemd is PID 1; elsewhere the supervisor 
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import zlib
 
@@ -86,8 +87,9 @@ def _run(command: list[str]) -> tuple[int, str]:
         (os.POSIX_SPAWN_DUP2, writer, 2),
     ]
     try:
+        # SIGTERM is held back: whoever ends our unit ends what we ask about it as well, before it has answered.
         # pylint: disable-next=ansible-bad-function  # the agent is no module
-        pid = os.posix_spawnp(command[0], command, os.environ, file_actions=actions)
+        pid = os.posix_spawnp(command[0], command, os.environ, file_actions=actions, setsigmask=[signal.SIGTERM])
     except OSError as error:
         os.close(reader)
         return 127, str(error)
