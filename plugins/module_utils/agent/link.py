@@ -8,9 +8,9 @@ badly: also where no playbook looks.
 Each node keeps a TCP connection to the gate's node, the hub, on a leased port:
 
     node -> hub   {"say": "here", "node": "n2"}
-    node -> hub   {"say": "end", "state": "succeeded" | "failed" | "canceled", "reason": "...", "lost": []}
+    node -> hub   {"say": "end", "state": "failed", "reason": "...", "lost": [], "abort": true}
     node -> hub   {"say": "idle", "idle": true}
-    hub -> node   {"say": "stop", "reason": "...", "lost": ["n3"], "hang": false}
+    hub -> node   {"say": "stop", "reason": "...", "lost": ["n3"], "hang": false, "abort": true}
 
 While all is well nothing is said: the kernel's keepalive notices a node that is gone, and is answered also by a node
 that has no time for its supervisor; that of a supervisor which died closes its end. Each line begins with the
@@ -47,7 +47,7 @@ class Broken(Exception):
     """The other end has gone, cannot be reached any more, or is not who it should be."""
 
 
-HANG: Document = {"reason": "no rank shows a sign of life", "lost": [], "hang": True}
+HANG: Document = {"reason": "no rank shows a sign of life", "lost": [], "hang": True, "abort": True}
 
 
 class Channel:
@@ -115,7 +115,8 @@ class Alone:
     """The link of a job on one node: nobody to tell."""
 
     call: Document | None = None
-    """Why this node's part is to stop, as {"reason", "lost", "hang"}; None while it is not."""
+    """Why this node's part is to stop, as {"reason", "lost", "hang", "abort"}; None while it is not. `abort`: what its
+    ranks may wait for will not come, so that they need no time to end by themselves."""
 
     def descriptors(self) -> dict[int, int]:
         """What to wait for: descriptor -> poll events."""
@@ -124,8 +125,8 @@ class Alone:
     def heed(self) -> None:
         """Take note of what the others have said, without waiting."""
 
-    def end(self, state: str, reason: str | None, lost: list[str]) -> None:
-        """Tell the others how this node's part has ended, and which nodes are lost."""
+    def end(self, state: str, reason: str | None, lost: list[str], abort: bool) -> None:
+        """Tell the others how this node's part has ended, which nodes are lost, and whether to `abort`."""
 
     def idle(self, idle: bool) -> None:
         """Tell whether the ranks of this node have shown no sign of life for too long. When all have not, all stop."""
@@ -156,12 +157,12 @@ class Spoke(Alone):
         if self._channel:
             try:
                 for message in self._channel.receive():
-                    self.call = self.call or {key: message[key] for key in ("reason", "lost", "hang")}
+                    self.call = self.call or {key: message[key] for key in ("reason", "lost", "hang", "abort")}
             except Broken as why:
                 self._leave(why)
 
-    def end(self, state: str, reason: str | None, lost: list[str]) -> None:
-        self._say({"say": "end", "state": state, "reason": reason, "lost": lost})
+    def end(self, state: str, reason: str | None, lost: list[str], abort: bool) -> None:
+        self._say({"say": "end", "state": state, "reason": reason, "lost": lost, "abort": abort})
 
     def idle(self, idle: bool) -> None:
         if idle is not self._idle:
@@ -183,7 +184,7 @@ class Spoke(Alone):
     def _leave(self, why: Broken) -> None:
         self.close()
         reason = f"lost touch with {self._hub}: {why}"
-        self.call = self.call or {"reason": reason, "lost": [self._hub], "hang": False}
+        self.call = self.call or _call(reason, [self._hub], abort=True)
 
 
 class Hub(Alone):
@@ -223,14 +224,14 @@ class Hub(Alone):
         """Take note that a node is gone before its end."""
         if node in self._expected:
             self._expected.discard(node)
-            self._call_off({"reason": f"lost touch with {node}: {why}", "lost": [node], "hang": False})
+            self._call_off(_call(f"lost touch with {node}: {why}", [node], abort=True))
 
-    def end(self, state: str, reason: str | None, lost: list[str]) -> None:
+    def end(self, state: str, reason: str | None, lost: list[str], abort: bool) -> None:
         self.heed()  # those who have come meanwhile are to be told as well
         if state == "succeeded":
             self.idle(True)  # it waits for the others
         else:
-            self._call_off({"reason": f"{self._me}: {reason or state}", "lost": lost, "hang": False})
+            self._call_off(_call(f"{self._me}: {reason or state}", lost, abort))
 
     def idle(self, idle: bool) -> None:
         self._note_idle(self._me, idle)
@@ -270,7 +271,7 @@ class Hub(Alone):
             self._expected.discard(node)
             if message["state"] != "succeeded":
                 reason = f"{node}: {message['reason'] or message['state']}"
-                self._call_off({"reason": reason, "lost": list(message["lost"]), "hang": False})
+                self._call_off(_call(reason, message["lost"], message["abort"]))
             self._note_idle(node, False)
 
     def _note_idle(self, node: str, idle: bool) -> None:
@@ -288,3 +289,7 @@ class Hub(Alone):
     def _tell(self, channel: Channel) -> None:
         with contextlib.suppress(Broken):  # its end is noticed when it is listened to
             channel.send({"say": "stop", **(self.call or {})})
+
+
+def _call(reason: str, lost: list[str], abort: bool) -> Document:
+    return {"reason": reason, "lost": lost, "hang": False, "abort": abort}

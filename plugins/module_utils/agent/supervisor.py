@@ -230,7 +230,8 @@ class Supervisor:
 
     def _finish(self, state: str) -> None:
         """End everything the job has started: SIGTERM, the grace, SIGKILL; then close the record."""
-        self._link.end(state, self._reason(state), self.status["lost"])
+        abort = self._broken or bool(self.status["lost"])
+        self._link.end(state, self._reason(state), self.status["lost"], abort)
         warned: set[int] = set()
         kill_at = time.monotonic() + self._stop_request()["grace_s"]
         left = self._left()
@@ -271,11 +272,11 @@ class Supervisor:
         asked = record.read_json(self._stop_file)
         if asked:
             return asked
-        grace_s = self._spec["grace_s"]
-        if self._link.call and not self._wake.told_to_stop:
-            return {"reason": self._link.call["reason"], "grace_s": min(grace_s, ABORT_GRACE_S)}
-        if self._broken:
+        call, grace_s = self._link.call, self._spec["grace_s"]
+        if self._broken or (call and call["abort"]):
             grace_s = min(grace_s, ABORT_GRACE_S)
+        if call and not self._wake.told_to_stop:
+            return {"reason": call["reason"], "grace_s": grace_s}
         reason = "the node shuts down" if self.status["lost"] else "the supervisor was told to stop (SIGTERM)"
         return {"reason": reason, "grace_s": grace_s}
 

@@ -80,6 +80,24 @@ def test_ranks_that_will_not_listen_are_killed_within_the_grace_of_an_abort(node
         assert node.ended(spec)["left"] == 0
 
 
+def test_a_time_limit_and_a_stop_leave_all_ranks_the_time_to_save_what_they_have(nodes: list[Node]) -> None:
+    saves = python(
+        "import signal, time\n"
+        "def save(*_):\n    time.sleep(4); print('saved', flush=True); raise SystemExit\n"
+        "signal.signal(signal.SIGTERM, save); print('ready', flush=True); time.sleep(600)"
+    )
+    for limit in (8, None):
+        specs = gang(nodes, saves, linked=True, grace_s=60, time_limit_s=limit)
+        assert [answer.exit_code for answer in start_all(nodes, specs)] == [0, 0, 0]
+        for node, spec in zip(nodes, specs, strict=True):
+            until(lambda node=node, spec=spec: "ready" in node.log(spec), "the rank is ready")
+        if limit is None:
+            nodes[2].stop(specs[2])
+        for node, spec in zip(nodes, specs, strict=True):
+            assert node.ended(spec)["left"] == 0
+            assert node.log(spec) == "ready\nsaved\n"
+
+
 @pytest.mark.parametrize("dying", [0, 1], ids=["of the hub", "of another node"])
 def test_when_a_supervisor_dies_all_others_end_and_name_the_node(nodes: list[Node], dying: int) -> None:
     specs = linked(nodes, SLEEP)
