@@ -89,13 +89,14 @@ def test_a_time_limit_and_a_stop_leave_all_ranks_the_time_to_save_what_they_have
     for limit in (8, None):
         specs = gang(nodes, saves, linked=True, grace_s=60, time_limit_s=limit)
         assert [answer.exit_code for answer in start_all(nodes, specs)] == [0, 0, 0]
-        for node, spec in zip(nodes, specs, strict=True):
-            until(lambda node=node, spec=spec: "ready" in node.log(spec), "the rank is ready")
+        parts = list(zip(range(3), nodes, specs, strict=True))
+        for rank, node, spec in parts:
+            until(lambda rank=rank, node=node, spec=spec: "ready" in node.log(spec, rank), "the rank is ready")
         if limit is None:
             nodes[2].stop(specs[2])
-        for node, spec in zip(nodes, specs, strict=True):
+        for rank, node, spec in parts:
             assert node.ended(spec)["left"] == 0
-            assert node.log(spec) == "ready\nsaved\n"
+            assert node.log(spec, rank) == "ready\nsaved\n"
 
 
 @pytest.mark.parametrize("dying", [0, 1], ids=["of the hub", "of another node"])
