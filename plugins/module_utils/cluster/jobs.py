@@ -18,6 +18,7 @@ from ..model import (
     Admin,
     Attempt,
     InvalidInput,
+    InvalidTransition,
     Job,
     JobSpec,
     Lease,
@@ -27,6 +28,7 @@ from ..model import (
     checked_transition,
     iso,
     lease_id,
+    natural,
     nearest,
     new_job_id,
     parse,
@@ -169,6 +171,10 @@ def running(draft: Draft, job: Job, epoch: int, *, now: datetime) -> Job:
     _fence(job, epoch)
     if job.state == "RUNNING":
         return job
+    held = {lease.node for lease in _leases_of(draft, job) if lease.epoch == epoch}
+    if job.attempt and (gone := {part["node"] for part in job.attempt.plan["nodes"]} - held):
+        given_back = f"{', '.join(sorted(gone, key=natural))} was given back"
+        raise InvalidTransition(f"job {job.id} is {job.state} and cannot become RUNNING: {given_back}")
     since = (job.attempt.started_at if job.attempt else None) or iso(now)
     job = _moved(job, "RUNNING").model_copy(update={"started_at": since, "ended_at": None, "reason": ""})
     return _put(draft, job, {"started_at": since, "ended_at": None, "reason": ""})

@@ -1,20 +1,23 @@
 # Copyright (c) 2026 The Muster authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Jobs and leases, whatever is done to them in whatever order."""
+"""Jobs and leases, whatever is done to them in whatever order, and whatever fails meanwhile."""
 
 from __future__ import annotations
 
+import errno
+import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from muster.cluster import Cluster, Outcome
-from muster.model import ENDED, Job, MusterError
+from muster.model import ENDED, Job, MusterError, StoreError
 from muster.store import DirectoryStore
 
 from tests.unit.samples import Clock, facts, spec
@@ -54,9 +57,45 @@ class Life(RuleBasedStateMachine):
         self.clock.passes(0.001)
         self.cluster.submit(spec(**size))
 
-    @rule(seconds=st.sampled_from([1, 601]))
+    @rule(seconds=st.sampled_from([1, 601, 100 * 86400, -1, -3600, -100 * 86400]))
     def wait(self, seconds: int) -> None:
+        """Clocks are also put forward, and back."""
         self.clock.passes(seconds)
+
+    @rule()
+    def go_on_in_another_process(self) -> None:
+        """Whoever did all this has died; nothing but what is on disk is left."""
+        self.cluster = Cluster(DirectoryStore(Path(self.directory.name)), actor="another", clock=self.clock)
+
+    @rule(call=st.sampled_from(["pwrite", "fdatasync"]))
+    def have_a_disk_that_fails(self, call: str) -> None:
+        def refuse(*_arguments: object) -> None:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+        before = self.cluster.view()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(os, call, refuse)
+            with pytest.raises(StoreError):
+                self.cluster.submit(spec(slots=1))
+        assert (self.cluster.view().serial, self.cluster.view().jobs) == (before.serial, before.jobs)
+
+    @rule(slots=st.integers(1, 3), gpu=st.integers(1, 3), keep=st.booleans())
+    def change_the_hardware(self, slots: int, gpu: int, keep: bool) -> None:
+        found = [facts("n1", slots=slots), facts("n2", slots=1), facts("n3", gpu=gpu)]
+        self.cluster.sync_nodes(found if keep else found[:2], keep=["n1", "n2", "n3"])
+
+    @precondition(lambda self: self.cluster.view().jobs)
+    @rule(data=st.data(), verb=st.sampled_from(["starting", "running", "withdraw", "finish"]), behind=st.integers(1, 3))
+    def hear_from_an_older_epoch(self, data: st.DataObject, verb: str, behind: int) -> None:
+        job = self._any(data)
+        number = (job.attempt.epoch if job.attempt else 0) - behind
+        before = self.cluster.job(job.id)
+        with pytest.raises(MusterError):
+            if verb == "finish":
+                self.cluster.finish(job.id, number, Outcome("SUCCEEDED"), cleared=["n1", "n2", "n3"])
+            else:
+                getattr(self.cluster, verb)(job.id, number)
+        assert self.cluster.job(job.id) == before
 
     @precondition(lambda self: self.cluster.view().jobs)
     @rule(data=st.data(), verb=st.sampled_from(["allocate", "starting", "running", "withdraw"]))
@@ -98,7 +137,7 @@ class Life(RuleBasedStateMachine):
         leases = self.cluster.leases()
         held = [(lease.node, part) for lease in leases for part in (*lease.gpus, *lease.slots)]
         assert len(held) == len(set(held))
-        ports = [lease.port for lease in leases if lease.port]
+        ports = [port for lease in leases for port in lease.ports]
         assert len(ports) == len(set(ports))
 
     @invariant()
@@ -118,5 +157,5 @@ class Life(RuleBasedStateMachine):
             assert (job.ended_at is not None) == (job.state in ENDED)
 
 
-Life.TestCase.settings = settings(max_examples=25, stateful_step_count=20)
+Life.TestCase.settings = settings(max_examples=100, stateful_step_count=30, deadline=None)
 TestWhateverHappensToJobs = Life.TestCase
