@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.integration.lab.fleet import Fleet, Run
+from tests.lab.pytorch import PLACE
 
 ROUNDS = int(os.environ.get("MUSTER_CANCELED_LAUNCHES", "4"))
 LONGEST_S = 8.0
@@ -64,3 +65,19 @@ def test_what_is_looked_for_can_be_found(fleet: Fleet) -> None:
     assert str(fleet.job("there")["attempts"][-1]["plan"]["link_port"]) in traces
     assert muster(fleet, "cancel", "there").rc == 0
     assert fleet.shell("n001", TRACES) == ""
+
+
+def test_a_job_under_torchrun_is_gone_with_all_that_it_started(torch_fleet: Fleet) -> None:
+    job = {"name": "elastic", "command": ["sh", "-c", f"echo there; {STUBBORN}"], "nodes": 3, "grace_s": 1}
+    job |= {"launcher": "torchrun", "env": {"PATH": f"{PLACE}/bin:/usr/sbin:/usr/bin:/sbin:/bin"}}
+    assert torch_fleet.play("launch", job=job, muster_wait=False).rc == 0
+    running = torch_fleet.job("elastic")
+    deadline = time.monotonic() + 60
+    while sum(text.count("there\n") for text in torch_fleet.logs(running).values()) < 4:
+        assert time.monotonic() < deadline, torch_fleet.logs(running)
+        time.sleep(0.5)
+    assert len(torch_fleet.remains(running)) > 10, "torchruns, workers, and what they have put into sessions of its own"
+    done = muster(torch_fleet, "cancel", "elastic")
+    assert done.rc == 0, done.out
+    assert torch_fleet.remains(running) == []
+    assert [torch_fleet.shell(node, TRACES) for node in torch_fleet.lab.nodes] == [""] * 4
