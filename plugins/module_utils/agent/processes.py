@@ -28,7 +28,7 @@ class Process:
 
     __slots__ = ("alive", "cpu_s", "parent", "pid", "start_ticks")
 
-    def __init__(self, pid: int, parent: int, start_ticks: int, alive: bool, cpu_s: float) -> None:
+    def __init__(self, pid: int, parent: int, start_ticks: int, alive: bool, cpu_s: float = 0.0) -> None:
         self.pid = pid
         self.parent = parent
         self.start_ticks = start_ticks
