@@ -73,7 +73,8 @@ def follow_gang(
     while len(ended) < len(names):
         if time.monotonic() - heard > SILENCE_S:
             over.set()
-            raise _out_of_touch(cluster, job, {name: reports[name].error for name in names if name not in ended})
+            errors = {name: reports[name].error if name in reports else f"{name} has said nothing" for name in names}
+            raise _out_of_touch(cluster, job, {name: errors[name] for name in names if name not in ended})
         try:
             one = news.get(timeout=max(0.0, min(next_line - time.monotonic(), RETRY_S)))
         except queue.Empty:

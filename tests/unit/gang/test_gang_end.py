@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import signal
+import threading
 from functools import partial
 
 import pytest
@@ -212,7 +213,24 @@ class TestOutOfReach:
         assert [name for name, node in cluster.nodes().items() if not node.reachability.ok] == ["n2", "n3"]
         assert len(processes_of(job)) == 2
         nodes.cut.clear()
-        assert follow_gang(cluster, nodes.dial, release_later(cluster, nodes, job)).job.state == "CANCELED"
+        assert follow_gang(cluster, nodes.dial, stopped_on_its_nodes(nodes, job)).job.state == "CANCELED"
+
+    def test_a_node_that_never_said_anything_is_told_as_well(self, cluster, nodes):
+        job = running(cluster, nodes, "exec sleep 600")
+        nodes.cut = {"n1", "n3"}
+        hopeless = threading.Event()
+
+        def dial(name):
+            if name == "n2":
+                hopeless.wait()
+            return nodes.dial(name)
+
+        try:
+            with pytest.raises(OutOfTouch, match="; n2 has said nothing; n3 "):
+                follow_gang(cluster, dial, job)
+        finally:
+            hopeless.set()
+        assert cluster.job(job.id).state == "RUNNING"
 
     def test_a_part_that_failed_is_told_though_another_is_out_of_reach(self, cluster, nodes):
         flag = nodes.directory / "fail"
@@ -227,8 +245,8 @@ class TestOutOfReach:
         eventually(lambda: processes_of(job) == [], "n2 hears it from the others")
 
 
-def release_later(cluster, nodes, job):
-    """The job, whose parts are stopped on their nodes while it is followed."""
+def stopped_on_its_nodes(nodes, job):
+    """The job, after its parts on n2 and n3 were stopped without a word to the state."""
     attempt = job.attempt
     stop_gang(nodes.dial, ["n2", "n3"], job.id, attempt.number, attempt.epoch, "enough")
     return job
