@@ -5,7 +5,7 @@
 """What the supervisors of an attempt tell each other while its ranks run, so that none goes on when one part has ended
 badly: also where no playbook looks.
 
-Each node keeps a TCP connection to the gate's node, the hub, on a leased port:
+Each node keeps a TCP connection to the gate's node, the hub, on a leased port, which listens until all have come:
 
     node -> hub   {"say": "here", "node": "n2"}
     node -> hub   {"say": "end", "state": "failed", "reason": "...", "lost": [], "abort": true}
@@ -111,7 +111,7 @@ class Channel:
         return hmac.new(self._key, f"{sender} {number} {text}".encode(), hashlib.sha256).hexdigest()
 
 
-class Alone:
+class Link:
     """The link of a job on one node: nobody to tell."""
 
     call: Document | None = None
@@ -141,7 +141,7 @@ class Alone:
         """Leave."""
 
 
-class Spoke(Alone):
+class Spoke(Link):
     """The link of any node but the hub."""
 
     def __init__(self, spec: Document, connection: socket.socket) -> None:
@@ -187,7 +187,7 @@ class Spoke(Alone):
         self.call = self.call or _call(reason, [self._hub], abort=True)
 
 
-class Hub(Alone):
+class Hub(Link):
     """The link of the gate's node: it hears of every end, and tells all others of a bad one."""
 
     def __init__(self, spec: Document, listener: socket.socket) -> None:
@@ -202,8 +202,8 @@ class Hub(Alone):
         self._idle: set[str] = set()
 
     def descriptors(self) -> dict[int, int]:
-        channels = [*self._strangers, *self._channels.values()]
-        return {one.fileno(): select.POLLIN for one in [self._listener, *(channel.connection for channel in channels)]}
+        sockets = [self._listener, *(channel.connection for channel in [*self._strangers, *self._channels.values()])]
+        return {one.fileno(): select.POLLIN for one in sockets if one.fileno() >= 0}
 
     def heed(self) -> None:
         while True:
@@ -212,13 +212,15 @@ class Hub(Alone):
             except OSError:  # nobody else is there, or they went away again
                 break
             self._strangers.append(Channel(connection, self._me, None, self._secret))
-        for channel in list(self._strangers):
+        for channel in [*self._strangers, *self._channels.values()]:
             self._listen_to(channel)
-        for channel in list(self._channels.values()):
-            self._listen_to(channel)
+        missing = self._expected - set(self._channels)
         if time.monotonic() > self._deadline:
-            for node in sorted(self._expected - set(self._channels)):
+            for node in sorted(missing):
                 self._lose(node, f"it did not link itself within {LINKED_WITHIN_S:g} s of the start")
+            missing = set()
+        if not missing:
+            self._close_the_door()
 
     def _lose(self, node: str, why: str) -> None:
         """Take note that a node is gone before its end."""
@@ -240,9 +242,15 @@ class Hub(Alone):
         return bool(self._expected)
 
     def close(self) -> None:
-        self._listener.close()
-        for channel in [*self._strangers, *self._channels.values()]:
+        self._close_the_door()
+        for channel in self._channels.values():
             channel.close()
+
+    def _close_the_door(self) -> None:
+        """Let nobody in any more: all who belong here have come, or it is too late."""
+        self._listener.close()
+        while self._strangers:
+            self._strangers.pop().close()
 
     def _listen_to(self, channel: Channel) -> None:
         try:

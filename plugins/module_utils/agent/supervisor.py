@@ -56,7 +56,7 @@ class Supervisor:
         self._stop_file = record.stop_path(layout, spec["job"], spec["attempt"])
         self._locks = Locks(layout, spec)
         self._wake = Wake()
-        self._link: link.Alone = link.Alone()
+        self._link = link.Link()
         self._broken = False
         """Whether a rank has failed: the others wait in vain for it."""
         processes.prctl(processes.PR_SET_CHILD_SUBREAPER, 1)

@@ -24,7 +24,7 @@ TRACES = """
 cd /var/lib/muster
 for lock in locks/*; do [ -e "$lock" ] && ! flock --nonblock "$lock" true && echo "held: $lock"; done
 find jobs -mindepth 1 -maxdepth 1 -name '.*'; find jobs run -name '*.new' -o -path 'run/*'
-ss --no-header --listening --tcp --numeric 'sport >= 20000 and sport < 30000'
+ss --no-header --tcp --numeric state listening state established 'sport >= 20000 and sport < 30000'
 true
 """
 """What a job that is over may not leave on a node: locks, half-made directories, files of a start, open ports."""

@@ -6,6 +6,7 @@
 has to look. Three nodes, each with its own state directory, on one machine."""
 
 import contextlib
+import errno
 import json
 import os
 import signal
@@ -18,6 +19,8 @@ import pytest
 from tests.unit.agent.node import Document, Node, alive, gang, python, start_all, until
 
 PATIENCE_S = 15.0
+SILENT_S = 15.0
+"""Longer than a node may be silent that does not answer keepalives."""
 SLEEP = ["sleep", "600"]
 DEAF = python("import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)")
 FAILS_WHEN_TOLD = python(
@@ -154,40 +157,71 @@ def test_the_hub_that_waits_for_the_others_gives_its_node_free_meanwhile(nodes: 
 
 
 class TestOfAStranger:
-    def said(self, spec: Document, *lines: bytes) -> bytes:
-        """What the hub answers to these lines, up to its closing the connection."""
-        with socket.create_connection(("127.0.0.1", spec["link_port"]), timeout=PATIENCE_S) as connection:
-            for line in lines:
-                connection.sendall(line + b"\n")
-            return connection.recv(65536)
+    """One who comes before the nodes have, as afterwards nobody is let in."""
 
-    @pytest.mark.parametrize(
-        "line",
-        [
+    def started_after(self, nodes: list[Node], specs: list[Document], lines: list[bytes]) -> list[socket.socket]:
+        """Start the job, but first connect to its hub once for each line, and say it."""
+        hub = nodes[0].begin("start", stdin=json.dumps(specs[0]).encode())
+        strangers = []
+        for line in lines:
+            stranger = socket.socket()
+            stranger.settimeout(PATIENCE_S)
+            until(
+                lambda stranger=stranger: stranger.connect_ex(("127.0.0.1", specs[0]["link_port"])) == 0, "it listens"
+            )
+            stranger.sendall(line)
+            strangers.append(stranger)
+        answers = [*start_all(nodes[1:], specs[1:]), nodes[0].finish(hub)]
+        assert [answer.exit_code for answer in answers] == [0, 0, 0]
+        return strangers
+
+    def test_nothing_is_taken(self, nodes: list[Node], signs: str) -> None:
+        specs = gang(nodes, [*FAILS_WHEN_TOLD, signs], linked=True)
+        for number, spec in enumerate(specs):
+            spec["processes"][0]["env"]["RANK"] = str(number)
+        lines = [
             b"",
-            b"\xff\xfe",
-            b"GET / HTTP/1.0",
-            b'{"say": "here", "node": "n2"}',
-            b"0" * 64 + b' {"say": "here", "node": "n2"}',
-            b"0" * 64 + b' {"say": "here"}',
-            b"0" * 64 + b' ["say"]',
+            b"\n",
+            b"\xff\xfe\n",
+            b"GET / HTTP/1.0\n",
+            b'{"say": "here", "node": "n2"}\n',
+            b"0" * 64 + b' {"say": "here", "node": "n2"}\n',
+            b"0" * 64 + b' {"say": "here"}\n',
+            b"0" * 64 + b' ["say"]\n',
             b"x" * 200000,
-        ],
-    )
-    def test_nothing_is_taken(self, nodes: list[Node], line: bytes) -> None:
-        specs = linked(nodes, SLEEP)
-        with contextlib.suppress(ConnectionError):  # closed before all of it was read
-            assert self.said(specs[0], line) == b""
-        for node, spec in zip(nodes, specs, strict=True):
-            assert node.status(spec)["state"] == "running"
+        ]
+        for stranger in self.started_after(nodes, specs, lines):
+            with stranger, contextlib.suppress(ConnectionError):  # closed before all of it was read
+                assert stranger.recv(65536) == b""
+        assert [node.status(spec)["state"] for node, spec in zip(nodes, specs, strict=True)] == ["running"] * 3
+        told(signs, 1, 5)
+        assert nodes[2].ended(specs[2])["reason"] == "n2: rank 1: exit code 5", "it is n2 who is heard"
 
-    def test_one_that_says_nothing_and_one_that_leaves_disturb_nobody(self, nodes: list[Node], signs: str) -> None:
-        specs = linked(nodes, [*FAILS_WHEN_TOLD, signs])
-        with socket.create_connection(("127.0.0.1", specs[0]["link_port"])):
-            socket.create_connection(("127.0.0.1", specs[0]["link_port"])).close()
-            for number in (2, 1, 0):
-                told(signs, number, 0)
-            assert [node.ended(spec)["state"] for node, spec in zip(nodes, specs, strict=True)] == ["succeeded"] * 3
+    def test_one_who_leaves_at_once_disturbs_nobody(self, nodes: list[Node]) -> None:
+        specs = gang(nodes, SLEEP, linked=True)
+        for stranger in self.started_after(nodes, specs, [b"", b"hello\n"]):
+            stranger.close()
+        assert [node.status(spec)["state"] for node, spec in zip(nodes, specs, strict=True)] == ["running"] * 3
+
+    def test_one_who_comes_later_is_not_let_in(self, nodes: list[Node]) -> None:
+        specs = linked(nodes, SLEEP)
+
+        def closed() -> bool:
+            with socket.socket() as stranger:
+                return stranger.connect_ex(("127.0.0.1", specs[0]["link_port"])) == errno.ECONNREFUSED
+
+        until(closed, "nobody listens any more")
+        assert [node.status(spec)["state"] for node, spec in zip(nodes, specs, strict=True)] == ["running"] * 3
+
+
+def test_a_node_that_passed_the_gate_and_is_not_linked_is_lost(nodes: list[Node]) -> None:
+    specs = gang(nodes, SLEEP, linked=True)
+    specs[2]["link_port"] = None
+    assert [answer.exit_code for answer in start_all(nodes, specs)] == [0, 0, 0]
+    for node, spec in zip(nodes[:2], specs[:2], strict=True):
+        status = node.ended(spec)
+        assert status["reason"] == "lost touch with n3: it did not link itself within 10 s of the start"
+        assert (status["state"], status["lost"]) == ("canceled", ["n3"])
 
 
 def test_a_port_that_is_taken_keeps_all_from_starting(nodes: list[Node]) -> None:
@@ -214,7 +248,7 @@ def test_a_supervisor_that_has_no_time_is_not_taken_for_dead(nodes: list[Node]) 
     busy = nodes[1].status(specs[1])["supervisor"]["pid"]
     os.kill(busy, signal.SIGSTOP)
     try:
-        time.sleep(1)
+        time.sleep(SILENT_S)  # nothing happens: that is what is to be seen
         assert [node.status(spec)["state"] for node, spec in zip(nodes, specs, strict=True)] == ["running"] * 3
     finally:
         os.kill(busy, signal.SIGCONT)
