@@ -6,10 +6,13 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from . import sockets
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Any
 
     from .sockets import Waiter
@@ -19,6 +22,17 @@ if TYPE_CHECKING:
 
 MOST_PAIRS = 32
 """Of more nodes than this not every pair is tried, but each with the gate's node, both ways."""
+
+
+@contextlib.contextmanager
+def opened(spec: Document) -> Iterator[int]:
+    """Listen at this node's door as long as the others may try it; gives its port, 0 where nobody will. Raises
+    OSError."""
+    if not spec["preflight"] or len(spec["gate"]["nodes"]) == 1:
+        yield 0
+        return
+    with sockets.listen(spec["addresses"][spec["node"]], 0) as door:
+        yield int(door.getsockname()[1])
 
 
 def tried(spec: Document, doors: dict[str, tuple[str, int]], waiter: Waiter) -> list[Problem]:

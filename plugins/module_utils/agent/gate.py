@@ -63,7 +63,7 @@ def pass_through(
     own = [{"node": spec["node"], **problem} for problem in problems]
     if listener is None and spec["node"] == spec["gate"]["node"]:  # its port was taken: nobody can reach it
         return own
-    with sockets.listen(spec["gate"]["address"], 0) as door:
+    with doors.opened(spec) as door:
         if listener is None:
             return _report(spec, problems, own, door, waiter, on_the_way)
         with listener:
@@ -93,9 +93,7 @@ class _Guest:
         self.has_tried = False
 
 
-def _hold(
-    spec: Document, listener: socket.socket, own: list[Problem], door: socket.socket, waiter: Waiter
-) -> list[Problem]:
+def _hold(spec: Document, listener: socket.socket, own: list[Problem], door: int, waiter: Waiter) -> list[Problem]:
     gate = spec["gate"]
     expected = set(gate["nodes"]) - {spec["node"]}
     deadline = time.monotonic() + gate["timeout_s"]
@@ -138,11 +136,11 @@ def _hold(
             guest.connection.close()
 
 
-def _try_doors(spec: Document, guests: list[_Guest], door: socket.socket, waiter: Waiter) -> list[Problem]:
+def _try_doors(spec: Document, guests: list[_Guest], door: int, waiter: Waiter) -> list[Problem]:
     """Let every node try every other one's door; the problems that they had with it, as {node, code, message}."""
     addresses = spec["addresses"]
     places = {str(guest.node): (addresses[guest.node], guest.door) for guest in guests}
-    places[spec["node"]] = addresses[spec["node"]], door.getsockname()[1]
+    places[spec["node"]] = addresses[spec["node"]], door
     line = json.dumps({"job": spec["job"], "attempt": spec["attempt"], "doors": places}).encode() + b"\n"
     for guest in guests:
         guest.text = b""
@@ -242,7 +240,7 @@ def _report(
     spec: Document,
     problems: list[Problem],
     own: list[Problem],
-    door: socket.socket,
+    door: int,
     waiter: Waiter,
     on_the_way: Callable[[float], list[Problem]],
 ) -> list[Problem]:
@@ -271,7 +269,7 @@ def _report(
 def _ask(
     spec: Document,
     problems: list[Problem],
-    door: socket.socket,
+    door: int,
     deadline: float,
     waiter: Waiter,
     on_the_way: Callable[[float], list[Problem]],
@@ -285,7 +283,7 @@ def _ask(
                 "token": gate["token"],
                 "node": spec["node"],
                 "problems": problems + on_the_way(deadline),
-                "door": door.getsockname()[1],
+                "door": door,
             },
         )
         answer = _answered(spec, connection, waiter)

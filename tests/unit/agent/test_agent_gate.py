@@ -8,6 +8,10 @@ import json
 import socket
 from typing import Any
 
+import pytest
+from muster.agent import doors, isolated, sockets
+from muster.agent.wake import Wake
+
 from tests.unit.agent.node import Node, free_port, gang, start_all, until
 
 SLEEP = ["sleep", "600"]
@@ -202,3 +206,17 @@ class TestDoors:
             assert answer.codes() == [("n3", "gate_timeout")]
             assert "n3 did not say which nodes it reaches" in answer.error["message"]
         _nothing_is_left(nodes[:2])
+
+    @pytest.mark.parametrize(("node", "tries"), [("n0", 39), ("n1", 1), ("n39", 1)])
+    def test_of_many_nodes_each_tries_that_of_rank_0_and_that_one_tries_all(self, node: str, tries: int) -> None:
+        names = [f"n{number}" for number in range(40)]
+        closed = free_port()
+
+        def try_them() -> Any:
+            waiter = sockets.Waiter(Wake(), lambda: False)
+            places = {name: ("127.0.0.1", closed) for name in names}
+            return doors.tried({"node": node, "gate": {"node": "n0"}}, places, waiter)
+
+        found = isolated.ask(try_them, 30)  # in a process of its own, whose signals are the waiter's
+        assert len(found) == tries
+        assert {problem["code"] for problem in found} == {"pair_unreachable"}
