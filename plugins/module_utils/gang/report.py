@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -91,22 +91,28 @@ def outcome(reports: Sequence[Report], aborted: str = "") -> Outcome:
         for one in reports
         if one.status and one.status.get("failure")
     ]
-    lost = [one for one in reports if one.state in ("silent", "lost")]
-    missed = {name for one in reports for name in (one.status or {}).get("lost", [])} - {one.node for one in lost}
-    if failures:
+    missed = _missed(reports)
+    if failures and not missed:
         first = min(failures, key=lambda pair: pair[0])[1]
         return Outcome("FAILED", _first_failure(first), dict(first))
-    if lost:
-        said = [one.error or str((one.status or {}).get("reason")) for one in lost]
-        return Outcome("LOST", f"lost {', '.join(one.node for one in lost)}: {'; '.join(dict.fromkeys(said))}")
-    if missed:  # it ended its own part when it missed the others, and has come back since
-        said = [str(one.status["reason"]) for one in reports if one.status and one.status.get("lost")]
-        return Outcome("LOST", f"lost {', '.join(sorted(missed, key=natural))}: {'; '.join(dict.fromkeys(said))}")
+    gone = [one for one in reports if one.state in ("silent", "lost")]
+    if missed or gone:
+        names = sorted({*missed, *(one.node for one in gone)}, key=natural)
+        tellers = gone or [one for one in reports if missed.intersection((one.status or {}).get("lost", []))]
+        said = dict.fromkeys(one.error or str((one.status or {}).get("reason")) for one in tellers)
+        return Outcome("LOST", f"lost {', '.join(names)}: {'; '.join(said)}")
     if all(one.state == "succeeded" for one in reports):
         return Outcome("SUCCEEDED")
     reasons = dict.fromkeys(str(one.status["reason"]) for one in reports if one.status and one.status.get("reason"))
     state: State = "CANCELED" if any(one.state == "canceled" for one in reports) else "FAILED"
     return Outcome(state, aborted or "; ".join(reasons) or "the nodes say no reason")
+
+
+def _missed(reports: Iterable[Report]) -> set[str]:
+    """Whom the gang itself has missed: before ranks elsewhere failed of that, while who is silent to us may be well.
+    A node that was cut off has missed the others as well; what most say counts."""
+    votes = Counter(str(name) for one in reports for name in (one.status or {}).get("lost", []))
+    return {name for name, count in votes.items() if count == max(votes.values())}
 
 
 def doubts(reports: Iterable[Report]) -> dict[str, str]:

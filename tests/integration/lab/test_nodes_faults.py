@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from tests.integration.lab.fleet import Fleet
+from tests.lab.pytorch import PYTHON
 
 NODES = ("n001", "n002", "n003")
 DETECTED_S, GONE_S = 15, 5
@@ -137,7 +138,7 @@ def test_the_network_is_back_after_half_a_minute(fleet: Fleet, running: dict[str
     assert recovered.rc == 0, recovered.out
     job = fleet.job("long")
     assert job["state"] == "LOST"
-    assert "lost touch with n002" in job["reason"]
+    assert job["reason"].startswith("lost n002: lost touch with n002: ")
     assert fleet.remains(running) == []
     assert set(fleet.statuses().values()) == {"idle"}
 
@@ -169,3 +170,32 @@ def test_a_controller_that_cannot_reach_a_node_stops_nothing(fleet: Fleet, runni
     fleet.lab.heal("n002")
     assert fleet.play("release", muster_release="long").rc == 0
     assert fleet.remains(running) == []
+
+
+TRAINS = """
+import time
+import torch
+import torch.distributed as dist
+dist.init_process_group("gloo")
+print("ready", flush=True)
+while True:
+    dist.all_reduce(torch.ones(1000))
+    time.sleep(0.01)
+"""
+
+
+@pytest.mark.parametrize("fault", ["supervisor killed", "rebooted"])
+def test_what_other_ranks_fail_of_when_a_node_is_lost_is_not_taken_for_the_cause(
+    torch_fleet: Fleet, fault: str
+) -> None:
+    """Their connections break at once, and each says so in its own way."""
+    job = {"name": "trains", "command": [PYTHON, "-c", TRAINS], "nodes": 3}
+    assert torch_fleet.play("launch", job=job, muster_wait=False).rc == 0
+    running = torch_fleet.job("trains")
+    until(lambda: sum("ready" in text for text in torch_fleet.logs(running).values()) == 4)
+    FAULTS[fault][0](torch_fleet, "n003", running)
+    soon_gone(torch_fleet, running, ["n001", "n002"])
+    recovered = torch_fleet.play("recover")
+    ended = torch_fleet.job("trains")
+    assert (ended["state"], "lost n003" in ended["reason"]) == ("LOST", True), (ended["reason"], recovered.out)
+    assert torch_fleet.remains(running) == []
