@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -112,11 +113,19 @@ class Fleet:
         """All directories of jobs, on all nodes."""
         return [str(path) for node in self.lab.nodes.values() for path in (node.root / STATE_DIR / "jobs").glob("*")]
 
+    def record(self, job: dict[str, Any], node: str) -> dict[str, Any]:
+        """The status that the supervisor of the job's latest attempt keeps on a node."""
+        status: dict[str, Any] = json.loads((self.directory_of(job, node) / "status.json").read_text())
+        return status
+
     def remains(self, job: dict[str, Any]) -> list[str]:
         """What is left of a job: its processes and supervisors on all nodes, and its leases."""
+        return self.processes(job, self.lab.nodes) + [str(lease) for lease in self.table("leases")]
+
+    def processes(self, job: dict[str, Any], nodes: Iterable[str]) -> list[str]:
+        """What of a job lives on these nodes: its ranks (/proc/...) and supervisors (units)."""
         look = f"grep -slz '^MUSTER_JOB_ID={job['id']}$' /proc/[0-9]*/environ; systemctl list-units -q 'muster-*'"
-        found = [line for node in self.lab.nodes for line in self.shell(node, look).splitlines()]
-        return found + [str(lease) for lease in self.table("leases")]
+        return [line for node in nodes for line in self.shell(node, look).splitlines()]
 
     def shell(self, node: str, script: str) -> str:
         """What a shell script prints in a node, without ssh."""

@@ -14,11 +14,13 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.integration.lab.fleet import Fleet, Run
+from tests.lab.command import wait_until
 from tests.lab.pytorch import PLACE
 
 ROUNDS = int(os.environ.get("MUSTER_CANCELED_LAUNCHES", "4"))
 LONGEST_S = 8.0
 """About how long a launch takes here, on a machine that does other things as well; then the job runs."""
+PATIENCE_S = 60
 STUBBORN = "trap '' TERM; setsid --fork sleep 600; while :; do sleep 1; done"
 TRACES = """
 cd /var/lib/muster
@@ -72,10 +74,11 @@ def test_a_job_under_torchrun_is_gone_with_all_that_it_started(torch_fleet: Flee
     job |= {"launcher": "torchrun", "env": {"PATH": f"{PLACE}/bin:/usr/sbin:/usr/bin:/sbin:/bin"}}
     assert torch_fleet.play("launch", job=job, muster_wait=False).rc == 0
     running = torch_fleet.job("elastic")
-    deadline = time.monotonic() + 60
-    while sum(text.count("there\n") for text in torch_fleet.logs(running).values()) < 4:
-        assert time.monotonic() < deadline, torch_fleet.logs(running)
-        time.sleep(0.5)
+
+    def all_are_there() -> bool:
+        return sum(text.count("there\n") for text in torch_fleet.logs(running).values()) == 4
+
+    wait_until(all_are_there, PATIENCE_S, "all ranks are there", 0.2)
     assert len(torch_fleet.remains(running)) > 10, "torchruns, workers, and what they have put into sessions of its own"
     done = muster(torch_fleet, "cancel", "elastic")
     assert done.rc == 0, done.out

@@ -7,31 +7,30 @@ recover.yml makes the state true."""
 from __future__ import annotations
 
 import re
-import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 from tests.integration.lab.fleet import Fleet
+from tests.lab.command import wait_until
 from tests.lab.pytorch import PYTHON
 
 NODES = ("n001", "n002", "n003")
 DETECTED_S, GONE_S = 15, 5
 """How long it takes at most until a lost node is noticed, and then until the other ranks are gone."""
-SLACK_S = 10
-"""For what this machine does besides."""
+SOON_S = DETECTED_S + GONE_S + 10
+"""The same, and for what this machine does besides."""
+PATIENCE_S = 60
 STUBBORN = ["sh", "-c", "trap '' TERM; while :; do sleep 1; done"]
 
 
 def kill_supervisor(fleet: Fleet, node: str, job: dict[str, Any]) -> None:
-    unit = f"muster-{job['id']}-1.service"
-    fleet.shell(node, f"kill -KILL $(systemctl show --value -p MainPID {unit})")
+    fleet.shell(node, f"kill -KILL {fleet.record(job, node)['supervisor']['pid']}")
 
 
-def kill_rank(fleet: Fleet, node: str, _job: dict[str, Any]) -> None:
-    fleet.shell(node, "kill -KILL $(pgrep -of 'while :; do sleep 1')")
+def kill_rank(fleet: Fleet, node: str, job: dict[str, Any]) -> None:
+    fleet.shell(node, f"kill -KILL {fleet.record(job, node)['ranks'][0]['pid']}")
 
 
 def lab_fault(verb: str) -> Any:
@@ -58,27 +57,19 @@ def running(fleet: Fleet) -> dict[str, Any]:
     return job
 
 
-def processes(fleet: Fleet, job: dict[str, Any], nodes: list[str]) -> list[str]:
-    """What of the job lives on these nodes: ranks and supervisors."""
-    look = f"grep -slz '^MUSTER_JOB_ID={job['id']}$' /proc/[0-9]*/environ; systemctl list-units -q 'muster-*'"
-    return [line for node in nodes for line in fleet.shell(node, look).splitlines()]
-
-
 def soon_gone(fleet: Fleet, job: dict[str, Any], nodes: list[str]) -> None:
     """Nothing of the job is left on these nodes soon, though nobody looks after it."""
-    _soon_empty(lambda: processes(fleet, job, nodes))
+    wait_until(lambda: not fleet.processes(job, nodes), SOON_S, "nothing is left", 0.5)
 
 
 def soon_no_rank(fleet: Fleet, job: dict[str, Any], nodes: list[str]) -> None:
     """The same of its ranks; supervisors may wait until they can write their record."""
-    _soon_empty(lambda: [line for line in processes(fleet, job, nodes) if line.startswith("/proc/")])
-
-
-def _soon_empty(look: Callable[[], list[str]]) -> None:
-    deadline = time.monotonic() + DETECTED_S + GONE_S + SLACK_S
-    while left := look():
-        assert time.monotonic() < deadline, left
-        time.sleep(0.5)
+    wait_until(
+        lambda: not any(line.startswith("/proc/") for line in fleet.processes(job, nodes)),
+        SOON_S,
+        "no rank is left",
+        0.5,
+    )
 
 
 @pytest.mark.parametrize("victim", ["n001", "n003"], ids=["of rank 0", "of another rank"])
@@ -88,7 +79,7 @@ def test_the_other_ranks_end_and_the_state_says_why(
 ) -> None:
     happen, state, reason = FAULTS[fault]
     rest = [node for node in NODES if node != victim]
-    assert len(processes(fleet, running, list(NODES))) >= 7, "what is looked for can be found"
+    assert len(fleet.processes(running, NODES)) >= 7, "what is looked for can be found"
     happen(fleet, victim, running)
     soon_gone(fleet, running, rest)
     recovered = fleet.play("recover")
@@ -108,24 +99,17 @@ def test_a_launch_that_waits_tells_which_node_was_lost(fleet: Fleet) -> None:
     job = {"name": "watched", "command": STUBBORN, "nodes": 3}
     with ThreadPoolExecutor(1) as pool:
         launch = pool.submit(fleet.play, "launch", job=job)
-        until(lambda: any(row["state"] == "RUNNING" for row in fleet.table("jobs")))
+        wait_until(lambda: "RUNNING" in {row["state"] for row in fleet.table("jobs")}, PATIENCE_S, "it runs", 0.2)
         fleet.lab.fault("power-loss", "n003")
         run = launch.result()
     assert run.rc != 0
     assert re.search(r"watched \(\w+\) LOST: lost n003", run.said), run.out
     assert fleet.job("watched")["state"] == "LOST"
-    assert processes(fleet, fleet.job("watched"), ["n001", "n002"]) == []
+    assert fleet.processes(fleet.job("watched"), ["n001", "n002"]) == []
     assert [lease["node"] for lease in fleet.table("leases")] == ["n003"]
     fleet.lab.heal("n003")
     assert fleet.play("recover").rc == 0
     assert fleet.remains(fleet.job("watched")) == []
-
-
-def until(true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
 
 
 def test_the_network_is_back_after_half_a_minute(fleet: Fleet, running: dict[str, Any]) -> None:
@@ -166,7 +150,7 @@ def test_a_controller_that_cannot_reach_a_node_stops_nothing(fleet: Fleet, runni
     recovered = fleet.play("recover")
     assert "no word from n002" in recovered.said, recovered.out
     assert fleet.job("long")["state"] == "RUNNING"
-    assert len(processes(fleet, running, list(NODES))) >= 7
+    assert len(fleet.processes(running, NODES)) >= 7
     fleet.lab.heal("n002")
     assert fleet.play("release", muster_release="long").rc == 0
     assert fleet.remains(running) == []
@@ -192,7 +176,9 @@ def test_what_other_ranks_fail_of_when_a_node_is_lost_is_not_taken_for_the_cause
     job = {"name": "trains", "command": [PYTHON, "-c", TRAINS], "nodes": 3}
     assert torch_fleet.play("launch", job=job, muster_wait=False).rc == 0
     running = torch_fleet.job("trains")
-    until(lambda: sum("ready" in text for text in torch_fleet.logs(running).values()) == 4)
+    wait_until(
+        lambda: sum("ready" in text for text in torch_fleet.logs(running).values()) == 4, PATIENCE_S, "all train", 0.2
+    )
     FAULTS[fault][0](torch_fleet, "n003", running)
     soon_gone(torch_fleet, running, ["n001", "n002"])
     recovered = torch_fleet.play("recover")
