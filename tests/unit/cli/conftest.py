@@ -23,8 +23,7 @@ from muster.model import Job
 from muster.remote import AgentClient, Dialer, Target, client_for, transport_to
 from muster.store import DirectoryStore
 
-from tests.needs import need
-from tests.unit.remote import sshd as server
+from tests.unit.remote.sshd import Sshd
 from tests.unit.samples import facts, spec
 
 Done = "subprocess.CompletedProcess[str]"
@@ -107,15 +106,8 @@ class Running:
         self.go.touch()
 
 
-@pytest.fixture(scope="module")
-def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[server.Sshd]:
-    need(server.missing())
-    with server.running(tmp_path_factory.mktemp("sshd")) as running:
-        yield running
-
-
 @pytest.fixture
-def launch(tmp_path: Path, location: Path, sshd: server.Sshd) -> Iterator[Callable[..., Running]]:
+def launch(tmp_path: Path, location: Path, sshd: Sshd) -> Iterator[Callable[..., Running]]:
     """Launches a job on n1 (this machine, two slots) and n2 (over ssh, one slot)."""
     dialer = Dialer()
     cluster = Cluster(DirectoryStore(location), actor="alice")

@@ -15,14 +15,6 @@ from tests.needs import need
 from tests.unit.remote import sshd as server
 
 
-@pytest.fixture(scope="session")
-def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[server.Sshd]:
-    """A server for the whole session."""
-    need(server.missing())
-    with server.running(tmp_path_factory.mktemp("sshd")) as running:
-        yield running
-
-
 @pytest.fixture
 def dialer() -> Iterator[Dialer]:
     """What the connections of one test share."""

@@ -115,7 +115,7 @@ class TestInserting:
             assert isinstance(both(lambda db, it=nothing: db.insert(it)), ValueError)
             assert isinstance(both(lambda db, it=nothing: db.insert_multiple([{"a": 1}, it])), ValueError)
 
-    @pytest.mark.parametrize("value", [{1, 2}, b"bytes", object(), {"deep": [{"er": {3}}]}], ids=str)
+    @pytest.mark.parametrize("value", [{1, 2}, b"bytes", object, {"deep": [{"er": {3}}]}], ids=str)
     def test_what_is_no_json_raises_type_error_and_changes_nothing(self, people: Both, value: Any) -> None:
         for work in (
             lambda db: db.table("people").insert({"value": value}),
@@ -164,7 +164,6 @@ class TestAsking:
             where("home") == {"city": "Ulm"},
             lambda row: row["age"] == 20,
         ],
-        ids=repr,
     )
     def test_queries_find_the_same(self, people: Both, query: Any) -> None:
         for _folded in range(2):
@@ -221,7 +220,6 @@ class TestChanging:
             lambda row: row.clear(),
             lambda row: row["groups"].append("more"),
         ],
-        ids=lambda fields: str(fields)[:40],
     )
     def test_update_does_the_same(self, people: Both, fields: Any) -> None:
         people(lambda db: db.table("people").update(fields, User.name == "ann"))
