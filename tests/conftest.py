@@ -4,8 +4,11 @@
 
 """What all tests share: the checkout's root is on the path, and the lab's fixtures are there."""
 
+import os
 import signal
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,9 +23,21 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 pytest_plugins = ["tests.lab.fixtures"]
 
 
+@pytest.fixture
+def home() -> Iterator[Path]:
+    """A home directory in which ssh's sockets (108 bytes with their path) have room, however tests are run."""
+    with tempfile.TemporaryDirectory(prefix="home-") as made:
+        yield Path(made)
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """The mark that ``tests/needs.py`` gives."""
     config.addinivalue_line("markers", "needs(missing): what the test cannot do without, if it is not there")
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Tests wait for nodes, ssh and Ansible most of the time."""
+    return min(max(3, os.cpu_count() or 1), 8)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -6,21 +6,24 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 from ..plugin_utils.fleet_action import FleetAction
 
 try:
     from ..module_utils.cluster import Cluster, Outcome
+    from ..module_utils.door.allocations import when_free
     from ..module_utils.door.call import Call, Result
     from ..module_utils.gang import (
+        Means,
         Report,
-        follow_gang,
+        follow_with_restarts,
         release_gang,
         start_gang,
         to_be_released,
         told,
     )
-    from ..module_utils.model import ENDED, InvalidInput, Job
+    from ..module_utils.model import ENDED, Job
 except ImportError:  # FleetAction says what is missing
     pass
 
@@ -37,6 +40,7 @@ class ActionModule(FleetAction):
             "env": {"type": "dict"},
             "within": {"type": "list", "elements": "str"},
             "preflight": {"type": "bool", "default": True},
+            "wait_for_capacity_s": {"type": "int", "default": 0},
             "progress_s": {"type": "int", "default": 10},
             "reason": {"type": "str", "default": "stopped by the user"},
         },
@@ -92,14 +96,23 @@ class ActionModule(FleetAction):
         self.fleet.prepare_for(cluster, [job])
         begun = time.monotonic()
 
-        def progress(reports: dict[str, Report]) -> None:
-            call.say(f"{_title(job)} {_clock(time.monotonic() - begun)}  {_summary(reports, job)}")
+        def progress(now: Job, reports: dict[str, Report]) -> None:
+            call.say(f"{_title(now)} {_clock(time.monotonic() - begun)}  {_summary(reports, now)}")
 
-        ended = follow_gang(cluster, self.fleet.dial, job, say=progress, every_s=float(call.params["progress_s"]))
+        patient = replace(call, settle=lambda: bool(self.fleet.settle(cluster, call.say)))
+        ended = follow_with_restarts(
+            cluster,
+            self.fleet.dial,
+            job,
+            Means(call.params["env"], call.params["within"], call.params["preflight"], call.say),
+            allocate=lambda name: when_free(patient, cluster, name)[0],
+            say=progress,
+            every_s=float(call.params["progress_s"]),
+        )
         return {
             "changed": True,
             "failed": ended.outcome.state != "SUCCEEDED",
-            "msg": told(job.name, job.id, ended.outcome),
+            "msg": told(job.name, job.id, ended.outcome, ended.job.restarts),
             "job": _brief(ended.job),
             "doubtful": ended.doubtful,
         }
@@ -150,14 +163,11 @@ def _clock(seconds: float) -> str:
 
 
 def _summary(reports: dict[str, Report], job: Job) -> str:
-    attempt = job.attempt
-    if attempt is None:
-        raise InvalidInput(f"job {job.id} has no attempt")
     states: dict[str, int] = {}
     for one in reports.values():
         for rank in (one.status or {}).get("ranks", []):
             states[rank["state"]] = states.get(rank["state"], 0) + 1
-    nodes = len(attempt.plan["nodes"])
+    nodes = len(job.attempts[-1].plan["nodes"])
     ranks = ", ".join(f"{count} {state}" for state, count in sorted(states.items())) or "no news yet"
     silent = nodes - len(reports)
     return f"ranks: {ranks} on {_count(nodes, 'node')}" + (f", {silent} yet to answer" if silent else "")

@@ -32,7 +32,8 @@ options:
         nodes check the job's needs first; if one refuses, none starts anything and the job is taken back. A node that
         does not answer is left out and the job is placed anew, as long as enough nodes remain.
       - V(finished) waits for the end of a job that runs, shows its progress, stops the others when one rank fails,
-        releases the nodes, and fails if the job does.
+        releases the nodes, and fails if the job does. A job that may be restarted (C(max_restarts)) is started again,
+        and followed to the end of its last attempt.
       - V(stopped) ends a job wherever it runs, waits until nothing of it is left, and releases its nodes.
       - V(settled) asks the nodes about jobs that hold leases, and ends and releases those that are over.
     type: str
@@ -46,19 +47,27 @@ options:
     type: list
     elements: str
   env:
-    description: With O(state=started), the job's own environment, since the state does not keep secrets.
+    description:
+      - With O(state=started), the job's own environment, since the state does not keep secrets.
+      - With O(state=finished), the same for restarts.
     type: dict
   within:
-    description: With O(state=started), names of the nodes that may replace one that does not answer.
+    description:
+      - With O(state=started), names of the nodes that may replace one that does not answer.
+      - With O(state=finished), names of the nodes that restarts may use. By default all.
     type: list
     elements: str
   preflight:
     description:
-      - With O(state=started), whether the nodes try to reach each other on the network first, and look for processes on
-        the leased GPUs that are of no job.
+      - With O(state=started), and for restarts, whether the nodes try to reach each other on the network first, and
+        look for processes on the leased GPUs that are of no job.
       - The job's directory, program, user, GPUs and ports are checked in any case.
     type: bool
     default: true
+  wait_for_capacity_s:
+    description: With O(state=finished), how many seconds a restart waits for nodes that other jobs hold.
+    type: int
+    default: 0
   progress_s:
     description: With O(state=finished), seconds between two lines of progress.
     type: int

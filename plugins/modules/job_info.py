@@ -76,6 +76,8 @@ jobs:
     attempts:
       description:
         - Its attempts in order, each with C(number), C(epoch), C(state), C(plan), C(failure), C(reason) and times.
+        - C(blamed) has the nodes that were the cause of its end, if nodes were; C(late) what nodes said of it when
+          another attempt had followed, which counts for nothing.
       type: list
       elements: dict
     attempt:
@@ -83,6 +85,9 @@ jobs:
       type: int
     epoch:
       description: The epoch of the last attempt, or null.
+      type: int
+    restarts:
+      description: How often it was started again.
       type: int
     world_size:
       description: How many ranks the last attempt has, or null.

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from ..module_utils.cluster import View
-from ..module_utils.model.times import parse
+from ..module_utils.model import counted, parse
 
 Mood = Literal["good", "busy", "bad"]
 Line = tuple[str, Mood]
@@ -44,6 +44,8 @@ def summary(view: View, jobs: Sequence[str], unreachable: Mapping[str, str]) -> 
 def _job(row: Mapping[str, Any]) -> str:
     nodes = row["nodes"]
     told = f"{row['name']} {row['id']} {row['state']}"
+    if row["restarts"]:
+        told += f" after {counted(row['restarts'], 'restart')}"
     if row["started_at"] and row["ended_at"]:
         told += f" in {(parse(row['ended_at']) - parse(row['started_at'])).total_seconds():.1f} s"
     if nodes:

@@ -108,7 +108,7 @@ class Ranks:
         return {
             **{key: rank[key] for key in ("rank", "local_rank", "exit_code", "signal", "oom")},
             "node": self._spec["node"],
-            "whole": False,
+            "cause": "rank",
             "at": rank["ended_at"],
             "reason": reason,
             "error": error and self._masked(error),
@@ -122,12 +122,12 @@ class Ranks:
         return text
 
     def time_limit_failure(self) -> Document:
-        return self._failure_of_all(f"the time limit of {self._spec['time_limit_s']:g} s reached")
+        return self._failure_of_all("time_limit", f"the time limit of {self._spec['time_limit_s']:g} s reached")
 
     def hang_failure(self) -> Document:
         used = "GPU memory" if self._spec["gpus"] else "processor"
         limit = self._spec["hang_timeout_s"]
-        return self._failure_of_all(f"it hangs: no output and no {used} use by any rank for {limit:g} s")
+        return self._failure_of_all("hang", f"it hangs: no output and no {used} use by any rank for {limit:g} s")
 
     def vigil(self) -> hang.Vigil | None:
         """Return who notices that these ranks hang, if the job wants that."""
@@ -146,9 +146,9 @@ class Ranks:
                 found += [(pid, rank["log"]) for pid in family]
         stacks.dump(found, self._spec["processes"][0]["env"].get("PATH", environment.PATH))
 
-    def _failure_of_all(self, reason: str) -> Document:
+    def _failure_of_all(self, cause: str, reason: str) -> Document:
         """A failure of the whole attempt, and no rank's own: the tail is that of the first here."""
-        return {**self.failure(self.documents[0]), "whole": True, "at": now(), "reason": reason}
+        return {**self.failure(self.documents[0]), "cause": cause, "at": now(), "reason": reason}
 
     def _error_file(self, rank: int) -> str:
         return os.path.join(self._directory, "errors", f"error-{rank}.json")

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     Document = dict[str, Any]
 
 KILL_PATIENCE_S = 15.0
+ABORT_GRACE_S = 3.0
+"""Or the job's own, if shorter: after a failure elsewhere the others wait for what will not come."""
 LOOK_AGAIN_S = 0.05
 
 

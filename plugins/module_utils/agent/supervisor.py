@@ -20,6 +20,7 @@ from .clock import now
 from .errors import AgentError
 from .locks import Locks
 from .ranks import Ranks
+from .stop import ABORT_GRACE_S
 from .wake import Wake
 
 TYPE_CHECKING = False
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
 TICK_S = 5.0
 SWEEP_PAUSE_S = 0.25
 KILL_PAUSE_S = 0.02
-ABORT_GRACE_S = 3.0  # or the job's own, if shorter: after a failure the others wait for what will not come
 STACKS_S = 3.0  # what ranks here and on the other nodes need to write their stacks
 KILL_PATIENCE_S = 10.0  # what still lives then waits in the kernel: said in the record, and waited for
 PREFLIGHT_SHARE = 0.8  # of the gate's timeout: a hung preflight must still be reported in time
@@ -292,7 +292,7 @@ class Supervisor:
             return str(self._stop_request()["reason"])
         if failure is None:
             return None
-        return str(failure["reason"]) if failure["whole"] else f"rank {failure['rank']}: {failure['reason']}"
+        return str(failure["reason"]) if failure["cause"] != "rank" else f"rank {failure['rank']}: {failure['reason']}"
 
     def _wait(self, until: float) -> None:
         """Sleep until then (monotonic), a signal, or a word from the other nodes."""

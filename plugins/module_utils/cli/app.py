@@ -170,6 +170,7 @@ def _lines(text: str) -> str:
 def logs(
     reference: Reference,
     rank: Annotated[int | None, typer.Option(metavar="N", help="Only this global rank, without prefixes.")] = None,
+    attempt: Annotated[int | None, typer.Option(metavar="N", help="Of this attempt; by default the last.")] = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the job ends.")] = False,
     lines: Annotated[str, typer.Option("--lines", "-n", callback=_lines, help="How many lines, or all.")] = "20",
     store: Store = None,
@@ -180,16 +181,16 @@ def logs(
         raise typer.BadParameter("--json gives what there is now, and cannot be used with --follow")
     view = _view(store)
     found = view.job(reference)
-    wanted = job_logs.sources(found, rank)
+    wanted = job_logs.sources(found, rank, attempt)
     with reaching(view.nodes) as dial:
         if follow:
             write = partial(typer.echo, nl=False)
             try:
-                troubles = job_logs.follow(dial, found, wanted, lines, rank is None, write)
+                troubles = job_logs.follow(dial, wanted, lines, rank is None, write)
             except KeyboardInterrupt:
                 raise typer.Exit(130) from None
         else:
-            documents, troubles = job_logs.fetch(dial, found, wanted, lines)
+            documents, troubles = job_logs.fetch(dial, wanted, lines)
             _show_logs(documents, rank is None, as_json)
     for trouble in troubles.values():
         say(trouble)

@@ -25,18 +25,34 @@ Troubles = dict[str, str]
 
 @dataclass(frozen=True)
 class Source:
-    """A node's part in the job: the ranks whose logs are wanted. ``some``: only some of those that it has."""
+    """A node's part in an attempt: the ranks whose logs are wanted. ``some``: only some of those that it has."""
 
     node: str
+    job: str
+    attempt: int
     ranks: tuple[int, ...]
     some: bool
 
+    @property
+    def named(self) -> list[str]:
+        """The attempt, as the agent's options."""
+        return ["--job", self.job, "--attempt", str(self.attempt)]
 
-def sources(job: Document, rank: int | None) -> list[Source]:
-    """Where the logs of ``job``'s last attempt are, or that of one global rank."""
-    if not job["attempts"]:
+    @property
+    def words(self) -> list[str]:
+        """What is wanted of it, as the agent's verb ``logs`` and its options."""
+        return ["logs", *self.named, *(["--rank", str(self.ranks[0])] if self.some else [])]
+
+
+def sources(job: Document, rank: int | None, number: int | None = None) -> list[Source]:
+    """Where the logs of an attempt (by default the last) of ``job`` are, or that of one global rank."""
+    attempts = {attempt["number"]: attempt for attempt in job["attempts"]}
+    if not attempts:
         raise InvalidInput(f"job {job['id']} is {job['state']} and has written nothing yet")
-    plan = job["attempts"][-1]["plan"]
+    if number is not None and number not in attempts:
+        raise InvalidInput(f"job {job['id']} has no attempt {number}: its last is {len(attempts)}")
+    number = number or len(attempts)
+    plan = attempts[number]["plan"]
     if rank is not None and not 0 <= rank < plan["world_size"]:
         raise InvalidInput(f"job {job['id']} has no rank {rank}: its ranks are 0 to {plan['world_size'] - 1}")
     found = []
@@ -44,18 +60,18 @@ def sources(job: Document, rank: int | None) -> list[Source]:
         # All ranks under one torchrun write one log, which goes by the first of them.
         logs = part["ranks"][:1] if job["spec"]["launcher"] == "torchrun" else part["ranks"]
         if rank is None:
-            found.append(Source(part["node"], tuple(logs), some=False))
+            found.append(Source(part["node"], job["id"], number, tuple(logs), some=False))
         elif rank in part["ranks"]:
             one = rank if rank in logs else logs[0]
-            found.append(Source(part["node"], (one,), some=len(logs) > 1))
+            found.append(Source(part["node"], job["id"], number, (one,), some=len(logs) > 1))
     return found
 
 
-def fetch(dial: Dial, job: Document, wanted: Sequence[Source], lines: str) -> tuple[list[Document], Troubles]:
+def fetch(dial: Dial, wanted: Sequence[Source], lines: str) -> tuple[list[Document], Troubles]:
     """The last ``lines`` (a number, or ``all``) of each log by rank: its rank, node, log (the path there), lines."""
 
     def ask(source: Source, client: AgentClient) -> AgentReply:
-        return client.call(["logs", *_attempt(job), *_rank(source), "--lines", lines], timeout_s=ANSWER_S)
+        return client.call([*source.words, "--lines", lines], timeout_s=ANSWER_S)
 
     replies, troubles = _on_each(dial, wanted, ask)
     logs = [{"node": name, **log} for name, reply in replies.items() for log in reply.payload["logs"]]
@@ -63,7 +79,7 @@ def fetch(dial: Dial, job: Document, wanted: Sequence[Source], lines: str) -> tu
 
 
 def follow(
-    dial: Dial, job: Document, wanted: Sequence[Source], lines: str, prefixed: bool, write: Callable[[bytes], None]
+    dial: Dial, wanted: Sequence[Source], lines: str, prefixed: bool, write: Callable[[bytes], None]
 ) -> Troubles:
     """Write the last ``lines`` of each log and then whole lines as they come, until the attempt ends on every node.
 
@@ -77,12 +93,12 @@ def follow(
 
     def ask(source: Source, client: AgentClient) -> AgentReply:
         # Asked first, so that the agent is there and knows the job: a refusal of the stream would look like a log.
-        known = client.call(["status", *_attempt(job)], timeout_s=ANSWER_S)
+        known = client.call(["status", *source.named], timeout_s=ANSWER_S)
         if not known.ok:
             return known
         several = len(source.ranks) > 1  # then the agent itself says whose line it is
         out = _Lines(f"[rank {source.ranks[0]}] " if prefixed and not several else "", write_alone)
-        reply = client.stream(["logs", *_attempt(job), *_rank(source), "--lines", lines, "--follow", "--raw"], out.take)
+        reply = client.stream([*source.words, "--lines", lines, "--follow", "--raw"], out.take)
         out.close()
         return reply
 
@@ -134,11 +150,3 @@ def _asked(source: Source, client: AgentClient, ask: Callable[[Source, AgentClie
         return ask(source, client)
     finally:
         client.close()
-
-
-def _attempt(job: Document) -> list[str]:
-    return ["--job", job["id"], "--attempt", str(job["attempts"][-1]["number"])]
-
-
-def _rank(source: Source) -> list[str]:
-    return ["--rank", str(source.ranks[0])] if source.some else []

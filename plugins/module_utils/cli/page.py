@@ -14,6 +14,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from ..gang import first_failure
 from ..model import counted
 from .tables import Document, state_text, table_of
 from .words import age, spans, took
@@ -30,6 +31,8 @@ def job_page(job: Document, nodes: Sequence[Document], now: datetime) -> list[Re
         plan = attempt["plan"]
         meet = f"{counted(plan['world_size'], 'rank')}, meeting at {plan['master_addr']}:{plan['master_port']}"
         parts += [Text(), Text(meet), _ranks(plan, nodes)]
+    if len(job["attempts"]) > 1:
+        parts += [Text(), _attempts(job["attempts"], now)]
     if job["failure"]:
         parts += [Text(), *_failure(job["failure"])]
     return parts
@@ -49,6 +52,7 @@ def _facts(job: Document, now: datetime) -> Table:
         "environment": " ".join(f"{key}={shlex.quote(value)}" for key, value in spec["env"].items()),
         "submitted": f"{job['created_at']} ({age(job['created_at'], now)}) by {job['submitted_by']}",
         "attempt": f"{last['number']} (epoch {last['epoch']})" if last else None,
+        "restarts": f"up to {spec['max_restarts']}" if spec.get("max_restarts") else None,
         "started": job["started_at"],
         "ended": job["ended_at"],
         "took": took(job["started_at"], job["ended_at"], now),
@@ -82,10 +86,25 @@ def _ranks(plan: Document, nodes: Sequence[Document]) -> Table:
     return table
 
 
+def _attempts(attempts: Sequence[Document], now: datetime) -> Table:
+    table = table_of("ATTEMPT", "EPOCH", "STATE", "NODES", "STARTED", "TOOK", "WHY")
+    for one in attempts:
+        late = [f"{node} {said}, which came too late" for node, said in one.get("late", {}).items()]
+        table.add_row(
+            Text(str(one["number"])),
+            Text(str(one["epoch"])),
+            state_text(one["state"]),
+            Text(", ".join(part["node"] for part in one["plan"].get("nodes", []))),
+            Text(one["started_at"] or "-"),
+            Text(took(one["started_at"], one["ended_at"], now) or "-"),
+            Text("; ".join([*([one["reason"]] if one["reason"] else []), *late]) or "-"),
+        )
+    return table
+
+
 def _failure(failure: Document) -> list[RenderableType]:
-    parts: list[RenderableType] = [
-        Text(f"Rank {failure.get('rank')} on {failure.get('node')} failed first: {failure.get('reason')}", "bold red")
-    ]
+    said = first_failure(failure)
+    parts: list[RenderableType] = [Text(f"{said[:1].upper()}{said[1:]}", "bold red")]
     if failure.get("error"):
         parts += [Text("Its error file says:"), Padding(Text.from_ansi(str(failure["error"])), (0, 0, 0, 2))]
     if failure.get("tail"):

@@ -9,7 +9,7 @@ from . import imports
 from .facade import Cluster, node_documents, open_cluster
 from .forgotten import forgotten
 from .invariants import Violation
-from .jobs import Outcome
+from .jobs import Outcome, starts_again
 from .nodes import NodeChange
 from .view import View
 
@@ -23,4 +23,5 @@ __all__ = [
     "imports",
     "node_documents",
     "open_cluster",
+    "starts_again",
 ]

@@ -169,16 +169,50 @@ class Cluster:
         with self._change(f"cancel {job}: {reason}") as draft:
             found = jobs.find(draft, job)
             current = found.attempt.epoch if found.attempt else 0
-            if found.state == "QUEUED" or (found.state == "ALLOCATED" and epoch == current):
+            waits = found.state == "QUEUED"  # what earlier attempts still hold is for their nodes to give back
+            if waits or (found.state == "ALLOCATED" and epoch == current):
                 found = jobs.finish(draft, found, current, Outcome("CANCELED", reason), now=self._clock())
-                held = [lease.node for lease in nodes.load_leases(draft) if lease.job == found.id]
+                held = [] if waits else [lease.node for lease in nodes.load_leases(draft) if lease.job == found.id]
                 self._give_back(draft, found, held, {})
             return found
 
-    def withdraw(self, job: str, epoch: int) -> None:
-        """Take back a launch that the nodes refused before anything was started."""
-        with self._change(f"withdraw {job}") as draft:
-            jobs.withdraw(draft, jobs.find(draft, job), epoch)
+    def withdraw(self, job: str, epoch: int, *, reason: str = "its nodes refused it") -> None:
+        """Take back a launch that the nodes refused before anything was started: all of it, or, if the job ran before,
+        this attempt of it."""
+        with self._change(f"withdraw {job}: {reason}") as draft:
+            jobs.withdraw(draft, jobs.find(draft, job), epoch, reason=reason, now=self._clock())
+
+    def give_up(self, job: str, why: str) -> Job:
+        """A job that waits for its restart cannot have it (``why``): QUEUED -> FAILED or LOST, as its last attempt."""
+        with self._change(f"give up {job}: {why}") as draft:
+            return jobs.give_up(draft, jobs.find(draft, job), why, now=self._clock())
+
+    def awaiting_restart(self) -> list[Job]:
+        """The jobs that wait for their restart, oldest first."""
+        tables = self.store.read()
+        rows = sorted((row for row in tables.all("jobs") if row["state"] == "QUEUED" and row["attempts"]), key=jobs.age)
+        return [job for job in (jobs.find(tables, row["id"]) for row in rows) if job.awaits_restart]
+
+    def give_back(
+        self,
+        job: str,
+        attempt: int,
+        *,
+        cleared: Collection[str],
+        doubtful: Mapping[str, str] | None = None,
+        said: Mapping[str, str] | None = None,
+    ) -> Job:
+        """Give back what an attempt holds that is over already (as :meth:`release`); the job's state stays.
+
+        ``said``: what its nodes say of it too late for it to count (node -> in words).
+        """
+        told = "; ".join(f"{node} {words}" for node, words in (said or {}).items())
+        with self._change(f"give back leases of attempt {attempt} of {job}{told and f': {told}'}") as draft:
+            found = jobs.find(draft, job)
+            if said:
+                found = jobs.refuse(draft, found, attempt, said)
+            self._give_back(draft, found, cleared, doubtful or {}, attempt)
+            return found
 
     def release(
         self,
@@ -188,7 +222,8 @@ class Cluster:
         doubtful: Mapping[str, str] | None = None,
         reason: str = "released",
     ) -> tuple[Job, list[Lease]]:
-        """Give back leases on ``cleared`` nodes; cancel the job if it had not ended. Returns it and those leases."""
+        """Give back the last attempt's leases on ``cleared`` nodes, and cancel the job if it had not ended. Returns it
+        and those leases."""
         with self._change(f"release {job}: {reason}") as draft:
             found = jobs.find(draft, job)
             if jobs.is_active(found):
@@ -230,8 +265,16 @@ class Cluster:
             raise nodes.unknown_node(node, self.nodes())
         return touching((record for record in records if record["at"] >= begin), node=node, jobs=ids)
 
-    def _give_back(self, draft: Draft, job: Job, cleared: Collection[str], doubtful: Mapping[str, str]) -> list[Lease]:
-        return jobs.release(draft, job, cleared=cleared, doubtful=doubtful, who=self.actor, now=self._clock())
+    def _give_back(
+        self,
+        draft: Draft,
+        job: Job,
+        cleared: Collection[str],
+        doubtful: Mapping[str, str],
+        attempt: int | None = None,
+    ) -> list[Lease]:
+        number, now = attempt or len(job.attempts), self._clock()
+        return jobs.release(draft, job, number, cleared=cleared, doubtful=doubtful, who=self.actor, now=now)
 
     def _seen(self, seen: Mapping[str, str]) -> None:
         if seen and not self.dry_run:

@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -22,6 +23,7 @@ from ..model import (
     Job,
     JobSpec,
     Lease,
+    NoCapacity,
     NotFound,
     StaleEpoch,
     State,
@@ -34,7 +36,7 @@ from ..model import (
     parse,
     restored,
 )
-from ..scheduling import RankPlan, capacities, choose_ports, place, rank_plan
+from ..scheduling import Capacity, Placement, RankPlan, capacities, choose_ports, place, rank_plan
 from ..store import Draft, Tables
 from .nodes import administer, load_leases, load_nodes, unknown_node
 
@@ -49,11 +51,18 @@ START_WITHIN_S = 600
 
 @dataclass(frozen=True)
 class Outcome:
-    """How an attempt ended. ``failure``: the first failing rank, as the agent recorded it."""
+    """How an attempt ended. ``failure``: the first failing rank, as the agent recorded it. ``blamed``: the nodes that
+    were the cause, if nodes were."""
 
     state: State
     reason: str = ""
     failure: dict[str, Any] | None = None
+    blamed: tuple[str, ...] = ()
+
+    @property
+    def mendable(self) -> bool:
+        """Whether the job may do better when it is started again."""
+        return self.state in ("FAILED", "LOST") and (self.failure or {}).get("cause") != "time_limit"
 
 
 def find(tables: Tables, reference: str) -> Job:
@@ -116,7 +125,10 @@ def retire(draft: Draft, now: datetime) -> None:
 
 
 def allocate(draft: Draft, job: Job, *, within: Collection[str] | None, now: datetime) -> tuple[Job, RankPlan]:
-    """Lease nodes for ``job`` (of ``within`` only, where given) and number its ranks, or raise and change nothing."""
+    """Lease nodes for ``job`` (of ``within`` only, where given) and number its ranks, or raise and change nothing.
+
+    Nodes that were the end of an earlier attempt are taken only where the job would find no place without them.
+    """
     lapse(draft, now)
     job = _moved(find(draft, job.id), "ALLOCATED")
     nodes = load_nodes(draft)
@@ -129,7 +141,7 @@ def allocate(draft: Draft, job: Job, *, within: Collection[str] | None, now: dat
         raise InvalidInput("there is no node to place a job on", "run sync.yml, or widen --limit")
     leases = load_leases(draft)
     titles = {lease.job: _title(draft, lease.job) for lease in leases}
-    placements = place(job.spec, capacities(offered, leases, titles))
+    placements = _place(job, capacities(offered, leases, titles))
     epoch = draft.next_epoch()
     # Clusters that share a machine (two demos, say) begin at different ports.
     turn = epoch + zlib.crc32(draft.lineage.encode())
@@ -157,6 +169,15 @@ def allocate(draft: Draft, job: Job, *, within: Collection[str] | None, now: dat
     return job, plan
 
 
+def _place(job: Job, offered: Sequence[Capacity]) -> list[Placement]:
+    blamed = {node for attempt in job.attempts for node in attempt.blamed}
+    better = [capacity for capacity in offered if capacity.node.name not in blamed]
+    if better and len(better) < len(offered):
+        with suppress(NoCapacity):
+            return place(job.spec, better)
+    return place(job.spec, offered)
+
+
 def starting(draft: Draft, job: Job, epoch: int) -> Job:
     """From now on the leases stay until the nodes say that nothing is left."""
     _fence(job, epoch)
@@ -176,38 +197,83 @@ def running(draft: Draft, job: Job, epoch: int, *, now: datetime) -> Job:
         given_back = f"{', '.join(sorted(gone, key=natural))} was given back"
         raise InvalidTransition(f"job {job.id} is {job.state} and cannot become RUNNING: {given_back}")
     since = (job.attempt.started_at if job.attempt else None) or iso(now)
-    job = _moved(job, "RUNNING").model_copy(update={"started_at": since, "ended_at": None, "reason": ""})
+    first = job.started_at or since
+    job = _moved(job, "RUNNING").model_copy(update={"started_at": first, "ended_at": None, "reason": ""})
     return _put(draft, job, {"started_at": since, "ended_at": None, "reason": ""})
 
 
 def finish(draft: Draft, job: Job, epoch: int, outcome: Outcome, *, now: datetime) -> Job:
-    """The attempt has ended so. Its leases go by :func:`release`, node by node."""
+    """The attempt has ended so. Its leases go by :func:`release`, node by node. A job that ran, and may be restarted,
+    waits for that, QUEUED."""
     _fence(job, epoch)
+    again = job.state == "RUNNING" and starts_again(job, outcome)
     waiting = job.state == "QUEUED"
+    if waiting and outcome.state != "CANCELED":
+        raise InvalidTransition(f"job {job.id} is QUEUED and cannot become {outcome.state}: nothing of it is going on")
     job = _moved(job, outcome.state).model_copy(update={"ended_at": iso(now), "reason": outcome.reason})
     if waiting:  # its last attempt, if there was one, has ended before
         draft.put("jobs", job.model_dump(mode="json"))
         return job
-    return _put(draft, job, {"ended_at": iso(now), "failure": outcome.failure, "reason": outcome.reason})
+    end = {"failure": outcome.failure, "reason": outcome.reason, "blamed": list(outcome.blamed)}
+    job = _put(draft, job, {"ended_at": iso(now), **end})
+    return _queued_again(draft, job) if again else job
 
 
-def withdraw(draft: Draft, job: Job, epoch: int) -> None:
-    """Take back a launch that the nodes refused before any process was started: no lease and no job stays."""
+def starts_again(job: Job, outcome: Outcome) -> bool:
+    """Whether a job that runs, and ends so, is to be started again."""
+    return outcome.mendable and job.restarts < job.spec.max_restarts
+
+
+def withdraw(draft: Draft, job: Job, epoch: int, *, reason: str, now: datetime) -> None:
+    """Take back a launch that the nodes refused before any process was started: no lease and no job stays, unless the
+    job ran before, and waits for its restart."""
     _fence(job, epoch)
     if job.state not in ("ALLOCATED", "STARTING"):
         raise InvalidInput(f"job {job.id} is {job.state}: only a launch that has not started can be withdrawn")
     draft.remove("leases", [lease.id for lease in _leases_of(draft, job)])
-    draft.remove("jobs", [job.id])
+    if not job.ran:
+        draft.remove("jobs", [job.id])
+        return
+    job = _put(draft, _moved(job, "FAILED"), {"ended_at": iso(now), "reason": f"not started: {reason}"})
+    _queued_again(draft, job)
+
+
+def give_up(draft: Draft, job: Job, why: str, *, now: datetime) -> Job:
+    """A job that waits for its restart cannot have it: it ends as its last attempt that ran did."""
+    if not job.awaits_restart:
+        raise InvalidTransition(f"job {job.id} is {job.state} and does not wait for a restart")
+    last = job.ran[-1]
+    reason = f"{last.reason}; not restarted: {why}"
+    job = _moved(job, last.state).model_copy(update={"ended_at": iso(now), "reason": reason})
+    draft.put("jobs", job.model_dump(mode="json"))
+    return job
+
+
+def refuse(draft: Draft, job: Job, attempt: int, said: Mapping[str, str]) -> Job:
+    """Note what nodes said of an attempt that others have followed (node -> in words). It counts for nothing."""
+    attempts = [
+        one.model_copy(update={"late": {**one.late, **said}}) if one.number == attempt else one for one in job.attempts
+    ]
+    job = job.model_copy(update={"attempts": attempts})
+    draft.put("jobs", job.model_dump(mode="json"))
+    return job
 
 
 def release(
-    draft: Draft, job: Job, *, cleared: Collection[str], doubtful: Mapping[str, str], who: str, now: datetime
+    draft: Draft,
+    job: Job,
+    attempt: int,
+    *,
+    cleared: Collection[str],
+    doubtful: Mapping[str, str],
+    who: str,
+    now: datetime,
 ) -> list[Lease]:
-    """Give back the leases on ``cleared`` nodes, which said that no process of the job is left; returns them.
+    """Give back the attempt's leases on ``cleared`` nodes, which said that no process of it is left; returns them.
 
     A ``doubtful`` node (name -> why) keeps its lease and is drained with that reason.
     """
-    mine = _leases_of(draft, job)
+    mine = _leases_of(draft, job, attempt)
     given = [lease for lease in mine if lease.node in cleared]
     draft.remove("leases", [lease.id for lease in given])
     for lease in mine:
@@ -246,8 +312,18 @@ def _title(tables: Tables, identity: str) -> str:
     return f"{row['name']} ({identity})" if row else identity
 
 
-def _leases_of(draft: Draft, job: Job) -> list[Lease]:
-    return [lease for lease in load_leases(draft) if lease.job == job.id]
+def _leases_of(draft: Draft, job: Job, attempt: int | None = None) -> list[Lease]:
+    """The leases of an attempt, or of the last one."""
+    number = attempt or len(job.attempts)
+    return [lease for lease in load_leases(draft) if lease.job == job.id and lease.attempt == number]
+
+
+def _queued_again(draft: Draft, job: Job) -> Job:
+    last = job.ran[-1]
+    why = {"ended_at": None, "reason": f"attempt {last.number} {last.state}: {last.reason}"}
+    job = _moved(job, "QUEUED").model_copy(update=why)
+    draft.put("jobs", job.model_dump(mode="json"))
+    return job
 
 
 def _fence(job: Job, epoch: int) -> None:

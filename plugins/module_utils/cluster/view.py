@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any
 
-from ..model import Lease, Node, natural, restored
+from ..model import Lease, Node, natural, restarts, restored
 from ..scheduling import Capacity, capacities, rank_order
 from ..store import Tables
 from .invariants import Violation, violations
@@ -81,6 +81,7 @@ class View:
         return job | {
             "attempt": last.get("number"),
             "epoch": last.get("epoch"),
+            "restarts": restarts(attempt["started_at"] for attempt in job["attempts"]),
             "world_size": plan.get("world_size"),
             "nodes": [part["node"] for part in plan.get("nodes", [])],
             "failure": last.get("failure"),

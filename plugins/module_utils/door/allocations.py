@@ -34,7 +34,7 @@ def _allocate(call: Call) -> Result:
     cluster, params = call.cluster(), call.params
     wanted: str | JobSpec = params["job"] if params["spec"] is None else job_spec(params["spec"])
     before = cluster.job(wanted) if isinstance(wanted, str) else None
-    job, plan = _when_free(call, cluster, before.id if before else wanted)
+    job, plan = when_free(call, cluster, before.id if before else wanted)
     held = {part.node: part.gpus or part.slots for part in plan.nodes}
     attempt = job.attempts[-1]
     return {
@@ -47,7 +47,7 @@ def _allocate(call: Call) -> Result:
     }
 
 
-def _when_free(call: Call, cluster: Cluster, wanted: str | JobSpec) -> tuple[Job, RankPlan]:
+def when_free(call: Call, cluster: Cluster, wanted: str | JobSpec) -> tuple[Job, RankPlan]:
     """Allocate now or, where the user waits for capacity, as soon as there is some. Check mode does not wait.
 
     Who holds what is missing is asked about only then: most launches need not hear from other jobs' nodes.

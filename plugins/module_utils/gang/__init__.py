@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from .follow import Ended, OutOfTouch, follow_gang
 from .recover import Finding, Recovered, recover_gangs
-from .report import Report, outcome, told
+from .report import Report, first_failure, outcome, told
+from .restart import Means, follow_with_restarts, restart_gang
 from .settle import settle_gang, settle_gangs
 from .start import NotStarted, Started, start_gang
 from .stop import release_gang, stop_gang, to_be_released
@@ -15,15 +16,19 @@ from .stop import release_gang, stop_gang, to_be_released
 __all__ = [
     "Ended",
     "Finding",
+    "Means",
     "NotStarted",
     "OutOfTouch",
     "Recovered",
     "Report",
     "Started",
+    "first_failure",
     "follow_gang",
+    "follow_with_restarts",
     "outcome",
     "recover_gangs",
     "release_gang",
+    "restart_gang",
     "settle_gang",
     "settle_gangs",
     "start_gang",

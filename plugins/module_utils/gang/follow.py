@@ -15,16 +15,15 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from ..agent.stop import ABORT_GRACE_S
 from ..cluster import Cluster, Outcome
-from ..model import InvalidInput, InvalidTransition, Job, MusterError, natural
+from ..model import Attempt, InvalidInput, InvalidTransition, Job, MusterError, StaleEpoch, natural
 from .ask import Dial, ask, not_asked
 from .report import ENDED, Report, doubts, outcome
 from .stop import stop_gang
 
 POLL_S = 10
 """How long a node is asked to hold its answer while nothing ends: one command a node in this time."""
-ABORT_GRACE_S = 3
-"""How long the other ranks have at most to end by themselves, as in the agent: they wait for what will not come."""
 SILENCE_S = 60.0
 """After so long without a word from any node that is still to end, there is nobody left to follow."""
 RETRY_S = 1.0
@@ -48,13 +47,13 @@ def follow_gang(
     dial: Dial,
     job: Job,
     *,
-    say: Callable[[dict[str, Report]], None] = lambda reports: None,
+    say: Callable[[Job, dict[str, Report]], None] = lambda job, reports: None,
     every_s: float = 10.0,
 ) -> Ended:
     """Wait until every node has ended its part of ``job``, and settle the account: its state, and its leases.
 
-    ``say`` is given what is known of each node, every ``every_s`` seconds. Raises :class:`InvalidInput` unless ``job``
-    is RUNNING, and :class:`OutOfTouch`.
+    ``say`` is given ``job``, and what is known of each of its nodes, every ``every_s`` seconds. Raises
+    :class:`InvalidInput` unless ``job`` is RUNNING, and :class:`OutOfTouch`.
     """
     attempt = job.attempt
     if attempt is None or job.state != "RUNNING":
@@ -79,7 +78,7 @@ def follow_gang(
             one = news.get(timeout=max(0.0, min(next_line - time.monotonic(), RETRY_S)))
         except queue.Empty:
             if time.monotonic() >= next_line:
-                say(reports)
+                say(job, reports)
                 next_line = time.monotonic() + every_s
             continue
         reports[one.node] = one
@@ -101,7 +100,7 @@ def follow_gang(
     doubtful = doubts(ended.values())
     cleared = [name for name in names if name not in doubtful]
     silent = {name: one.error for name, one in ended.items() if one.state == "silent"}
-    settled = _settled(cluster, job.id, attempt.epoch, end, cleared, doubtful)
+    settled = _settled(cluster, job.id, attempt, end, cleared, doubtful)
     cluster.contacted([name for name in names if name not in silent], silent)
     return Ended(settled, end, doubtful)
 
@@ -115,12 +114,14 @@ def _out_of_touch(cluster: Cluster, job: Job, silent: dict[str, str]) -> OutOfTo
     )
 
 
-def _settled(cluster: Cluster, job: str, epoch: int, end: Outcome, cleared: list[str], doubtful: dict[str, str]) -> Job:
+def _settled(
+    cluster: Cluster, job: str, attempt: Attempt, end: Outcome, cleared: list[str], doubtful: dict[str, str]
+) -> Job:
     try:
-        return cluster.finish(job, epoch, end, cleared=cleared, doubtful=doubtful)
-    except InvalidTransition:
+        return cluster.finish(job, attempt.epoch, end, cleared=cleared, doubtful=doubtful)
+    except (InvalidTransition, StaleEpoch):
         # Somebody else, a release for one, settled it from the same records before us.
-        return cluster.release(job, cleared=cleared, doubtful=doubtful, reason=end.reason)[0]
+        return cluster.give_back(job, attempt.number, cleared=cleared, doubtful=doubtful)
 
 
 def _watch(

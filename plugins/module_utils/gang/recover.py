@@ -5,14 +5,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from ..cluster import Cluster
-from ..model import InvalidTransition, Job, Lease, StaleEpoch, natural, parse, utc_now
+from ..cluster import Cluster, starts_again
+from ..model import InvalidTransition, Job, Lease, NoCapacity, StaleEpoch, natural, parse, utc_now
 from .ask import Dial
+from .late import end_late, late_leases, words
 from .report import Report, Status
+from .restart import Means, restart_gang
 from .settle import age_of, carry_out
 from .stop import stop_gang
 from .survey import Survey, survey_all
@@ -64,14 +66,23 @@ def recover_gangs(
     cluster.contacted(surveys.keys() - unreachable.keys(), unreachable)
     findings = list(_lapsed(cluster, leases, jobs))
     for job in jobs.values():
-        mine = [lease for lease in leases if lease.job == job.id]
-        if job.state != "ALLOCATED":
-            reports = {one.node: surveys[one.node].report(job.id, one.attempt, one.epoch) for one in mine}
-            findings.append(_settled(cluster, dial, job, reports, silences, lost_after))
-    findings += _strangers(cluster, dial, surveys.values())
+        late = late_leases(job, leases)
+        for attempt, old in late.items():
+            findings.append(_late(cluster, dial, job, attempt, old[0].epoch, _reports(old, surveys)))
+        mine = [lease for lease in leases if lease.job == job.id and lease.attempt not in late]
+        if mine and job.state != "ALLOCATED":
+            findings.append(_settled(cluster, dial, job, _reports(mine, surveys), silences, lost_after))
+    findings += _strangers(cluster, dial, surveys.values(), leases)
     orphans = [lease for lease in leases if lease.job not in jobs]
     findings += _orphans(cluster, dial, orphans, surveys)
+    known = cluster.nodes()
+    means = Means(within=[name for name in nodes if name in known])
+    findings += [_restarted(cluster, dial, job, means) for job in cluster.awaiting_restart()]
     return Recovered(findings, unreachable)
+
+
+def _reports(leases: Iterable[Lease], surveys: Mapping[str, Survey]) -> dict[str, Report]:
+    return {one.node: surveys[one.node].report(one.job, one.attempt, one.epoch) for one in leases}
 
 
 def _silences(cluster: Cluster, silent: Iterable[str]) -> dict[str, timedelta]:
@@ -115,12 +126,32 @@ def _settled(
         after = carry_out(cluster, dial, job, verdict, reports)
     except (InvalidTransition, StaleEpoch):  # somebody else, a launch perhaps, settled it at the same moment
         return Finding(job.id, job.name, names, f"is {cluster.job(job.id).state}: somebody else has settled it")
-    left = [lease.node for lease in cluster.leases(job.id)]
+    left = [lease.node for lease in cluster.leases(job.id) if lease.node in reports]
     done = f"is {after.state}" if after.state != job.state else ""
     if verdict.over:
-        kept = f"; {', '.join(left)} cannot say that nothing is left, and is drained" if left else ""
-        done += f"{', ' if done else ''}{len(reports) - len(left)} of {len(reports)} leases given back{kept}"
+        done += f"{', ' if done else ''}{_given(len(reports), left)}"
     return Finding(job.id, job.name, names, verdict.found, done)
+
+
+def _late(cluster: Cluster, dial: Dial, job: Job, attempt: int, epoch: int, reports: Mapping[str, Report]) -> Finding:
+    """What nodes say of an attempt when the job has gone on."""
+    said = words(reports)
+    silent = sorted(reports.keys() - said.keys(), key=natural)
+    told = [f"{name} {said[name]}" for name in sorted(said, key=natural)]
+    told += [f"no word from {', '.join(silent)}"] if silent else []
+    found = f"attempt {attempt} (epoch {epoch}), which is behind it: {', '.join(told)}"
+    names = tuple(sorted(reports, key=natural))
+    if not said or cluster.dry_run:
+        done = "would be stopped where it runs, its leases given back: it does not count" if said else ""
+        return Finding(job.id, job.name, names, found, done)
+    end_late(cluster, dial, job, attempt, epoch, reports)
+    left = [lease.node for lease in cluster.leases(job.id) if lease.attempt == attempt]
+    return Finding(job.id, job.name, names, found, f"does not count; {_given(len(reports), left)}")
+
+
+def _given(held: int, left: Sequence[str]) -> str:
+    kept = f"; {', '.join(left)} cannot say that nothing is left, and is drained" if left else ""
+    return f"{held - len(left)} of {held} leases given back{kept}"
 
 
 def _intent(job: Job, verdict: Verdict) -> str:
@@ -128,19 +159,21 @@ def _intent(job: Job, verdict: Verdict) -> str:
     if verdict.idle:
         return ""
     state = verdict.end.state if verdict.end else "RUNNING" if verdict.runs else job.state
+    if verdict.end and (job.state == "RUNNING" or verdict.runs) and starts_again(job, verdict.end):
+        return "would be started again, what is left of it stopped"
     told = f"would be {state}" if state != job.state else "would give its leases back"
     return f"{told}, what is left of it stopped" if verdict.over and state != "SUCCEEDED" else told
 
 
-def _strangers(cluster: Cluster, dial: Dial, surveys: Iterable[Survey]) -> Iterator[Finding]:
-    """What runs on nodes for nobody that the state knows of: a job that is gone, an attempt that was replaced."""
+def _strangers(cluster: Cluster, dial: Dial, surveys: Iterable[Survey], settled: Sequence[Lease]) -> Iterator[Finding]:
+    """What runs on nodes for nobody that the state knows of, nor held these leases before."""
     lineage = cluster.lineage()
     # Read after the nodes were asked: what was launched meanwhile has its leases already.
-    held = {(one.job, one.node): one.epoch for one in cluster.leases()}
+    held = {(one.job, one.node, one.epoch) for one in [*settled, *cluster.leases()]}
     for survey in surveys:
         for status in survey.alive():
-            owner = held.get((str(status["job"]), survey.node))
-            if status.get("lineage") == lineage and owner != status["epoch"]:
+            owner = (str(status["job"]), survey.node, status["epoch"])
+            if status.get("lineage") == lineage and owner not in held:
                 yield _ended(cluster, dial, survey.node, status)
 
 
@@ -164,6 +197,23 @@ def _orphans(
         yield Finding(lease.job, "", (lease.node,), found, done)
     if given:
         cluster.forget_leases(given)
+
+
+def _restarted(cluster: Cluster, dial: Dial, job: Job, means: Means) -> Finding:
+    """A job that waits for its restart gets it, unless its nodes are missing: then it goes on waiting."""
+    nth = f"restart {job.restarts + 1} of {job.spec.max_restarts}"
+    if cluster.dry_run:
+        return Finding(job.id, job.name, (), job.reason, f"would be started again ({nth})")
+    try:
+        after = restart_gang(cluster, dial, job, means)
+    except NoCapacity as error:
+        return Finding(job.id, job.name, (), f"{job.reason}; waits for nodes: {error}")
+    except InvalidTransition:
+        return Finding(job.id, job.name, (), f"{job.reason}; somebody else starts it again")
+    if isinstance(after, Job):
+        return Finding(job.id, job.name, (), job.reason, f"is {after.state}: {after.reason}")
+    names = tuple(part.node for part in after.plan.nodes)
+    return Finding(job.id, job.name, names, job.reason, f"runs again ({nth})")
 
 
 def _ended(cluster: Cluster, dial: Dial, node: str, status: Status) -> Finding:

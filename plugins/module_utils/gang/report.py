@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from ..cluster import Outcome
-from ..model import State, natural, parse
+from ..model import State, counted, natural, parse
 from ..remote import AgentReply
 
 Status = Mapping[str, Any]
@@ -94,13 +94,13 @@ def outcome(reports: Sequence[Report], aborted: str = "") -> Outcome:
     missed = _missed(reports)
     if failures and not missed:
         first = min(failures, key=lambda pair: pair[0])[1]
-        return Outcome("FAILED", _first_failure(first), dict(first))
+        return Outcome("FAILED", first_failure(first), dict(first))
     gone = [one for one in reports if one.state in ("silent", "lost")]
     if missed or gone:
         names = sorted({*missed, *(one.node for one in gone)}, key=natural)
         tellers = gone or [one for one in reports if missed.intersection((one.status or {}).get("lost", []))]
         said = dict.fromkeys(one.error or str((one.status or {}).get("reason")) for one in tellers)
-        return Outcome("LOST", f"lost {', '.join(names)}: {'; '.join(said)}")
+        return Outcome("LOST", f"lost {', '.join(names)}: {'; '.join(said)}", blamed=tuple(names))
     if all(one.state == "succeeded" for one in reports):
         return Outcome("SUCCEEDED")
     reasons = dict.fromkeys(str(one.status["reason"]) for one in reports if one.status and one.status.get("reason"))
@@ -124,9 +124,10 @@ def doubts(reports: Iterable[Report]) -> dict[str, str]:
     }
 
 
-def told(name: str, job: str, end: Outcome) -> str:
+def told(name: str, job: str, end: Outcome, restarts: int = 0) -> str:
     """The whole story for the user: one sentence, the error file, the last lines of the first failing rank."""
-    story = f"job {name} ({job}) {end.state}" + (f": {end.reason}" if end.reason else "")
+    again = f" after {counted(restarts, 'restart')}" if restarts else ""
+    story = f"job {name} ({job}) {end.state}{again}" + (f": {end.reason}" if end.reason else "")
     failure = end.failure or {}
     if failure.get("error"):
         story += f"\nits error file says: {failure['error']}"
@@ -135,8 +136,9 @@ def told(name: str, job: str, end: Outcome) -> str:
     return story
 
 
-def _first_failure(failure: Mapping[str, Any]) -> str:
-    if failure.get("whole"):
+def first_failure(failure: Mapping[str, Any]) -> str:
+    """A failure in one sentence."""
+    if failure.get("cause", "rank") != "rank":
         return str(failure["reason"])
     return f"rank {failure['rank']} on {failure['node']} failed first: {failure['reason']}"
 

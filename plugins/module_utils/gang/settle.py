@@ -6,14 +6,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 
 from ..cluster import Cluster
-from ..model import InvalidTransition, Job, StaleEpoch, parse, utc_now
+from ..model import InvalidTransition, Job, Lease, StaleEpoch, parse, utc_now
 from ..remote import fan_out
 from .ask import ASK_TIMEOUT_S, Dial, ask_all
+from .late import end_late, late_leases
 from .report import Report, doubts
 from .stop import stop_gang
 from .verdict import Verdict, judge
@@ -42,12 +43,21 @@ def settle_gang(cluster: Cluster, dial: Dial, job: Job) -> Job:
     A job of which one part has failed is over: the other parts are stopped. Nothing is concluded from the silence of a
     node.
     """
-    leased = sorted(lease.node for lease in cluster.leases(job.id))
-    if job.attempt is None or not leased or job.state == "ALLOCATED":
+    leases = cluster.leases(job.id)
+    late = late_leases(job, leases)
+    for attempt, mine in late.items():
+        job = end_late(cluster, dial, job, attempt, mine[0].epoch, _ask(dial, mine))
+    mine = [lease for lease in leases if lease.attempt not in late]
+    if not mine or job.state == "ALLOCATED":
         return job
-    words = ["status", "--job", job.id, "--attempt", str(job.attempt.number)]
-    reports = ask_all(dial, leased, words, timeout_s=ASK_TIMEOUT_S)
+    reports = _ask(dial, mine)
     return carry_out(cluster, dial, job, judge(job, reports, age=age_of(job)), reports)
+
+
+def _ask(dial: Dial, leases: Sequence[Lease]) -> dict[str, Report]:
+    """What the nodes of these leases, which are of one attempt, say of it."""
+    words = ["status", "--job", leases[0].job, "--attempt", str(leases[0].attempt)]
+    return ask_all(dial, sorted(lease.node for lease in leases), words, timeout_s=ASK_TIMEOUT_S)
 
 
 def age_of(job: Job) -> timedelta:

@@ -68,7 +68,7 @@ def start_gang(
     :param within: the nodes that may replace one that does not answer.
     :param preflight: see :func:`.start_requests`.
     """
-    spec = _with_secrets(job.spec, env)
+    spec = with_secrets(job.spec, env)
     left_out: dict[str, str] = {}
     ports_left = PORTS_TRIED
     while True:
@@ -99,7 +99,7 @@ def start_gang(
         # Who was left out is among them, marked unreachable: what cannot be placed now is told with that reason.
         rest = [name for name in cluster.nodes() if within is None or name in within]
         try:
-            job, _plan = cluster.allocate(spec, within=rest)
+            job, _plan = cluster.allocate(job.id if job.ran else spec, within=rest)
         except NoCapacity as error:
             hint = f"{error.hint}; left out: {'; '.join(left_out.values())}"
             raise NoCapacity(error.message, hint, permanent=error.permanent) from error
@@ -169,7 +169,7 @@ def _take_back(cluster: Cluster, dial: Dial, job: Job, epoch: int, reports: Mapp
                 f"job {job.name} ({job.id}) failed to start: {refusal(reports.values())}",
                 f"{', '.join(doubtful)} could not say that nothing is left, and is drained",
             )
-    cluster.withdraw(job.id, epoch)
+    cluster.withdraw(job.id, epoch, reason=refusal(reports.values()))
 
 
 def _planned(job: Job) -> tuple[RankPlan, int]:
@@ -178,7 +178,9 @@ def _planned(job: Job) -> tuple[RankPlan, int]:
     return RankPlan.from_document(job.attempt.plan), job.attempt.epoch
 
 
-def _with_secrets(spec: JobSpec, env: Mapping[str, str] | None) -> JobSpec:
+def with_secrets(spec: JobSpec, env: Mapping[str, str] | None) -> JobSpec:
+    """The spec that the state keeps, with its ``env`` as the user gave it. Raises :class:`InvalidInput` if that lacks a
+    secret."""
     if env is not None:
         spec = validated(JobSpec, spec.model_dump() | {"env": dict(env)}, "muster_job")
     hidden = [key for key, value in spec.env.items() if value == SECRET]

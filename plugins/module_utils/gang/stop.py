@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 from ..cluster import Cluster
-from ..model import ENDED, Job
+from ..model import ENDED, Job, Lease
 from .ask import Dial, ask_all
 from .report import Report, doubts
 
@@ -16,7 +17,7 @@ STOP_MARGIN_S = 30.0
 
 
 def stop_gang(
-    dial: Dial, nodes: Iterable[str], job: str, attempt: int, epoch: int, reason: str, grace_s: int | None = None
+    dial: Dial, nodes: Iterable[str], job: str, attempt: int, epoch: int, reason: str, grace_s: float | None = None
 ) -> dict[str, Report]:
     """End everything that the attempt started on ``nodes``; each node's last word, by name.
 
@@ -46,12 +47,20 @@ def to_be_released(cluster: Cluster, references: Sequence[str]) -> list[Job]:
 
 def release_gang(cluster: Cluster, dial: Dial, job: Job, reason: str) -> tuple[Job, dict[str, str]]:
     """End ``job`` wherever it holds a lease, and give those leases back. Returns it, and the nodes left in doubt."""
-    leased = sorted(lease.node for lease in cluster.leases(job.id))
-    after: dict[str, Report] = {}
-    if job.attempt is not None and leased:
-        number, epoch = job.attempt.number, job.attempt.epoch
-        after = stop_gang(dial, leased, job.id, number, epoch, reason, job.spec.grace_s)
-    doubtful = doubts(after.values())
-    cleared = [name for name in leased if name not in doubtful]
-    released, _leases = cluster.release(job.id, cleared=cleared, doubtful=doubtful, reason=reason)
+    held: dict[int, list[Lease]] = defaultdict(list)
+    for lease in cluster.leases(job.id):
+        held[lease.attempt].append(lease)
+    last, released = len(job.attempts), job
+    doubtful: dict[str, str] = {}
+    for attempt in sorted({*held, last}):  # the job goes with its last attempt, whether that holds a lease or not
+        nodes = sorted(lease.node for lease in held[attempt])
+        after: dict[str, Report] = {}
+        if nodes:
+            after = stop_gang(dial, nodes, job.id, attempt, held[attempt][0].epoch, reason, job.spec.grace_s)
+        doubtful |= (left := doubts(after.values()))
+        cleared = [name for name in nodes if name not in left]
+        if attempt == last:
+            released, _leases = cluster.release(job.id, cleared=cleared, doubtful=left, reason=reason)
+        else:
+            cluster.give_back(job.id, attempt, cleared=cleared, doubtful=left)
     return released, doubtful

@@ -18,7 +18,7 @@ from .errors import (
     StoreError,
 )
 from .identity import new_job_id
-from .job import ENDED, Attempt, Constraints, Job, JobSpec, State, checked_transition
+from .job import ENDED, Attempt, Constraints, Job, JobSpec, State, checked_transition, restarts
 from .lease import Lease, lease_id, lease_parts
 from .masking import SECRET
 from .names import counted, natural, nearest
@@ -64,6 +64,7 @@ __all__ = [
     "nearest",
     "new_job_id",
     "parse",
+    "restarts",
     "restored",
     "status",
     "utc_now",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Iterable
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -18,7 +19,7 @@ from .names import job_name_fault, label_text
 State = Literal["QUEUED", "ALLOCATED", "STARTING", "RUNNING", "SUCCEEDED", "FAILED", "CANCELED", "LOST"]
 
 TRANSITIONS: dict[State, frozenset[State]] = {
-    "QUEUED": frozenset({"ALLOCATED", "CANCELED"}),
+    "QUEUED": frozenset({"ALLOCATED", "CANCELED", "FAILED", "LOST"}),
     "ALLOCATED": frozenset({"STARTING", "QUEUED", "CANCELED", "FAILED", "LOST"}),
     "STARTING": frozenset({"RUNNING", "CANCELED", "FAILED", "LOST"}),
     "RUNNING": frozenset({"SUCCEEDED", "FAILED", "CANCELED", "LOST"}),
@@ -27,7 +28,8 @@ TRANSITIONS: dict[State, frozenset[State]] = {
     "CANCELED": frozenset(),
     "LOST": frozenset({"QUEUED", "RUNNING", "SUCCEEDED", "FAILED"}),
 }
-"""The only moves allowed (DESIGN, section 3)."""
+"""The only moves allowed (DESIGN, section 3). A job that waits for its restart and cannot have it ends as its last
+attempt did."""
 
 ENDED: frozenset[State] = frozenset({"SUCCEEDED", "FAILED", "CANCELED", "LOST"})
 
@@ -199,7 +201,11 @@ class JobSpec(_Form):
 
 
 class Attempt(BaseModel):
-    """One try at a job. ``epoch`` is its fencing token; ``plan`` the rank plan it was given, as a document."""
+    """One try at a job. ``epoch`` is its fencing token; ``plan`` the rank plan it was given, as a document.
+
+    ``blamed``: the nodes that were the cause of its end. ``late``: what nodes said of it when a later attempt had taken
+    over, which counts for nothing.
+    """
 
     number: int = Field(ge=1)
     epoch: int = Field(ge=1)
@@ -210,10 +216,12 @@ class Attempt(BaseModel):
     ended_at: str | None = None
     failure: dict[str, Any] | None = None
     reason: str = ""
+    blamed: list[str] = []
+    late: dict[str, str] = {}
 
 
 class Job(BaseModel):
-    """One training run: its spec, its state, and its attempts in order."""
+    """One training run: its spec, its state, and its attempts in order. ``started_at``: the first time that it ran."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -232,6 +240,26 @@ class Job(BaseModel):
     def attempt(self) -> Attempt | None:
         """The attempt that is going on, or was the last."""
         return self.attempts[-1] if self.attempts else None
+
+    @property
+    def ran(self) -> list[Attempt]:
+        """The attempts of which ranks ran."""
+        return [attempt for attempt in self.attempts if attempt.started_at]
+
+    @property
+    def restarts(self) -> int:
+        """How often it was started again."""
+        return restarts(attempt.started_at for attempt in self.attempts)
+
+    @property
+    def awaits_restart(self) -> bool:
+        """Whether an attempt of it has ended badly, and the next has no nodes yet."""
+        return self.state == "QUEUED" and bool(self.ran)
+
+
+def restarts(started: Iterable[str | None]) -> int:
+    """How often a job was started again, by when each of its attempts started."""
+    return max(0, sum(at is not None for at in started) - 1)
 
 
 def _words(command: str) -> list[str]:

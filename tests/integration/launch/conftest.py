@@ -17,6 +17,8 @@ from typing import Any
 import pytest
 from muster.store import Database
 
+from tests.lab.command import wait_until
+
 ROOT = Path(__file__).resolve().parents[3]
 LOCAL = "inventories/local"
 COMMANDS = Path(sys.executable).parent
@@ -101,6 +103,10 @@ class Site:
             except OSError:
                 continue
         return found
+
+    def wait_until_nothing_runs(self, job: dict[str, Any]) -> None:
+        """Wait until the job's ranks and their supervisors have ended by themselves."""
+        wait_until(lambda: not self.processes(job), 90, "the end of the job's processes", 0.1)
 
     def content(self) -> dict[str, bytes]:
         """Every file of the site, byte for byte."""

@@ -30,13 +30,6 @@ def kill(process):
     process.communicate()
 
 
-def wait_until_nothing_runs(site, job):
-    deadline = time.monotonic() + 90
-    while site.processes(job):
-        assert time.monotonic() < deadline, "its ranks do not end"
-        time.sleep(0.1)
-
-
 def test_what_ended_unwatched_what_runs_and_what_nobody_owns(site):
     long = {"command": ["sleep", "600"], "slots": 1}
     for name in ("runs", "stranger"):
@@ -46,7 +39,7 @@ def test_what_ended_unwatched_what_runs_and_what_nobody_owns(site):
     with open_cluster(str(site.store), actor="test").store.transaction(who="test", why="by hand") as draft:
         draft.remove("leases", [row["id"] for row in draft.all("leases") if row["job"] == jobs["stranger"]["id"]])
         draft.remove("jobs", [jobs["stranger"]["id"]])
-    wait_until_nothing_runs(site, jobs["over"])
+    site.wait_until_nothing_runs(jobs["over"])
 
     before = site.table("jobs")
     foreseen = site.play("recover", "--check")
@@ -74,7 +67,7 @@ def test_a_node_that_does_not_answer_is_told_and_marked_and_the_others_are_recov
     dead = tmp_path / "dead.yml"
     dead.write_text("all: {hosts: {n9: {ansible_connection: ssh, ansible_host: 127.0.0.1, ansible_port: 1}}}")
     assert site.play("launch", job={"name": "over", "command": ["true"], "slots": 1}, muster_wait=False).rc == 0
-    wait_until_nothing_runs(site, site.jobs()["over"])
+    site.wait_until_nothing_runs(site.jobs()["over"])
     run = site.play("recover", "-i", str(dead))
     assert run.rc == 0, run.out
     assert "[WARNING]: n9 (127.0.0.1:1) refused the connection" in run.out
@@ -91,7 +84,7 @@ def test_a_launch_that_is_killed_at_any_moment(site, turn):
     kill(process)
     found = site.jobs().get("ring")
     if found is not None:
-        wait_until_nothing_runs(site, found)
+        site.wait_until_nothing_runs(found)
     run = site.play("recover")
     assert run.rc == 0, run.out
     assert violations(site) == []

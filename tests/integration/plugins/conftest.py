@@ -13,6 +13,6 @@ from tests.integration.plugins.desk import Desk
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Desk:
+def desk(tmp_path: Path, home: Path) -> Desk:
     """A fresh one."""
-    return Desk(tmp_path)
+    return Desk(tmp_path, home)

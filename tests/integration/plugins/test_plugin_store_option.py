@@ -42,7 +42,7 @@ def by_inventory(desk: Desk, option: str | None, variable: list[str]) -> str:
 def by_callback(desk: Desk, option: str | None, variable: list[str]) -> str:
     """The store in which the callback notes a contact. It takes no option but those of the configuration."""
     names = desk.directory.glob("stores/*")
-    stores = [*names, desk.directory / "home/.local/state/muster"]
+    stores = [*names, Path(desk.environment["HOME"], ".local/state/muster")]
     desk.run("ansible-playbook", desk.playbook("play.yml", {"tasks": [{"ansible.builtin.ping": None}]}), *variable)
     (found,) = [store for store in stores if (store / "liveness").exists()]
     return "default" if found.name == "muster" else found.name
@@ -52,7 +52,7 @@ def by_callback(desk: Desk, option: str | None, variable: list[str]) -> str:
 def stores(desk: Desk) -> dict[str, Path]:
     """A store for each source, whose only node is named after it; and hosts of all those names."""
     places = {name: desk.directory / "stores" / name for name in ORDER[:-1]}
-    places["default"] = desk.directory / "home/.local/state/muster"
+    places["default"] = Path(desk.environment["HOME"], ".local/state/muster")
     for name, place in places.items():
         desk.add_nodes(name, location=place)
     here = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}

@@ -118,9 +118,9 @@ def test_host_key_checking_is_ansibles(playbooks: Any, plain: dict[str, Any]) ->
 
 
 def test_openssh_is_asked_when_fabric_cannot_log_in(
-    playbooks: Any, plain: dict[str, Any], sshd: Sshd, tmp_path: Path
+    playbooks: Any, plain: dict[str, Any], sshd: Sshd, tmp_path: Path, home: Path
 ) -> None:
-    with ssh_agent(tmp_path) as agent:  # paramiko does not know IdentityAgent
+    with ssh_agent(home) as agent:  # paramiko does not know IdentityAgent
         add_to(agent, sshd.key)
         config = tmp_path / "config"
         config.write_text(f"IdentityAgent {agent}\nUserKnownHostsFile {sshd.known_hosts}\n")
@@ -131,9 +131,7 @@ def test_openssh_is_asked_when_fabric_cannot_log_in(
         }
         host["ansible_ssh_extra_args"] = f"-F {config}"
         hosts = {"auto": host, "fabric": {**host, "muster_transport": "fabric"}}
-        ways = playbooks.reach(
-            hosts, ["echo one", "echo two"], environment={"HOME": str(tmp_path), "SSH_AUTH_SOCK": ""}
-        )
+        ways = playbooks.reach(hosts, ["echo one", "echo two"], environment={"HOME": str(home), "SSH_AUTH_SOCK": ""})
     assert [reply["transport"] for reply in ways["auto"]["replies"]] == ["ansible (ssh)"] * 2
     assert [reply["stdout"] for reply in ways["auto"]["replies"]] == ["one\n", "two\n"]
     assert ways["fabric"]["replies"][0]["failure"] == "auth"

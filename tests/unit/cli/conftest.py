@@ -19,6 +19,7 @@ from muster.agent import package
 from muster.cli import main
 from muster.cluster import Cluster
 from muster.gang import start_gang, stop_gang
+from muster.gang.ask import Dial
 from muster.model import Job
 from muster.remote import AgentClient, Dialer, Target, client_for, transport_to
 from muster.store import DirectoryStore
@@ -99,6 +100,7 @@ class Running:
     """A job whose ranks have written five lines each, and end when they are told to."""
 
     cluster: Cluster
+    dial: Dial
     job: Job
     go: Path
 
@@ -146,7 +148,7 @@ def launch(tmp_path: Path, location: Path, sshd: Sshd) -> Iterator[Callable[...,
         }
         job, _plan = cluster.allocate(spec(**(fields | asked)))
         started = start_gang(cluster, dial, job)
-        launched.append(Running(cluster, started.job, signal_to_end))
+        launched.append(Running(cluster, dial, started.job, signal_to_end))
         return launched[-1]
 
     yield go

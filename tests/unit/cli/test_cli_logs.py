@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from muster.cluster import Cluster
+from muster.gang import Means, follow_with_restarts
 from muster.store import DirectoryStore
 
 from tests.unit.samples import facts, spec
@@ -232,3 +234,38 @@ class TestRefusals:
         cluster.remove_nodes(["n1"])
         done = muster("logs", "ring")
         assert (done.returncode, done.stderr) == (1, "muster: n1 is not in the state any more\n")
+
+
+class TestAttempts:
+    @pytest.fixture
+    def restarted(self, launch: Callable[..., Running], location: Path, muster: Muster) -> str:
+        """The id of a job whose first attempt failed, and whose second ended well."""
+        script = "echo attempt $MUSTER_ATTEMPT of rank $RANK; [ $MUSTER_ATTEMPT = 2 ] || exit 7"
+        started = launch(command=["sh", "-c", script], nodes=1, max_restarts=1)
+        ended = follow_with_restarts(
+            started.cluster,
+            started.dial,
+            started.job,
+            Means(),
+            allocate=lambda name: started.cluster.allocate(name)[0],
+        )
+        assert (ended.job.state, ended.job.restarts) == ("SUCCEEDED", 1)
+        return ended.job.id
+
+    def test_the_logs_of_earlier_attempts_can_be_read_as_well(self, muster: Muster, restarted: str) -> None:
+        assert "attempt 2 of rank 0" in muster("logs", restarted).stdout
+        for number in ("1", "2"):
+            done = muster("logs", restarted, "--attempt", number, "--rank", "0")
+            assert (done.returncode, done.stdout) == (0, f"attempt {number} of rank 0\n")
+
+    def test_one_that_there_was_not_is_refused(self, muster: Muster, restarted: str) -> None:
+        done = muster("logs", restarted, "--attempt", "3")
+        assert (done.returncode, done.stdout) == (1, "")
+        assert f"job {restarted} has no attempt 3: its last is 2" in done.stderr
+
+    def test_the_page_of_the_job_has_a_line_for_each(self, muster: Muster, restarted: str) -> None:
+        page = muster("job", restarted).stdout
+        lines = [re.split(r" {2,}", line) for line in page[page.index("ATTEMPT  ") :].splitlines()]
+        assert lines[0] == ["ATTEMPT", "EPOCH", "STATE", "NODES", "STARTED", "TOOK", "WHY"]
+        assert [(line[0], line[2]) for line in lines[1:3]] == [("1", "FAILED"), ("2", "SUCCEEDED")]
+        assert lines[1][-1].endswith("failed first: exit code 7")

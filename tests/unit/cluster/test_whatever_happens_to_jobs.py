@@ -47,10 +47,13 @@ class Life(RuleBasedStateMachine):
         except MusterError:
             assert self.cluster.view().serial == serial, "what is refused changes nothing"
 
-    @rule(size=st.sampled_from([{"slots": 1}, {"nodes": 1}, {"nodes": 2}, {"gpus": 1}, {"gpus": 2}]))
-    def launch(self, size: dict[str, int]) -> None:
+    @rule(
+        size=st.sampled_from([{"slots": 1}, {"nodes": 1}, {"nodes": 2}, {"gpus": 1}, {"gpus": 2}]),
+        restarts=st.sampled_from([0, 2]),
+    )
+    def launch(self, size: dict[str, int], restarts: int) -> None:
         self.clock.passes(0.001)
-        self._try(lambda: self.cluster.allocate(spec(**size)))
+        self._try(lambda: self.cluster.allocate(spec(**size, max_restarts=restarts)))
 
     @rule(size=st.sampled_from([{"slots": 2}, {"nodes": 9}]))
     def submit(self, size: dict[str, int]) -> None:
@@ -98,7 +101,7 @@ class Life(RuleBasedStateMachine):
         assert self.cluster.job(job.id) == before
 
     @precondition(lambda self: self.cluster.view().jobs)
-    @rule(data=st.data(), verb=st.sampled_from(["allocate", "starting", "running", "withdraw"]))
+    @rule(data=st.data(), verb=st.sampled_from(["allocate", "starting", "running", "withdraw", "give_up"]))
     def step(self, data: st.DataObject, verb: str) -> None:
         job = self._any(data)
         number = job.attempt.epoch if job.attempt else 0
@@ -107,6 +110,7 @@ class Life(RuleBasedStateMachine):
             "starting": lambda: self.cluster.starting(job.id, number),
             "running": lambda: self.cluster.running(job.id, number),
             "withdraw": lambda: self.cluster.withdraw(job.id, number),
+            "give_up": lambda: self.cluster.give_up(job.id, "there is no node for it"),
         }
         self._try(acts[verb])
 
@@ -123,10 +127,43 @@ class Life(RuleBasedStateMachine):
             self.cluster.release(job.id, cleared=cleared, doubtful=doubtful)
         else:
             number = job.attempt.epoch if job.attempt else 0
-            outcome = Outcome(state, "" if state == "SUCCEEDED" else "so said the nodes")
+            outcome = Outcome(state, "" if state == "SUCCEEDED" else "so said the nodes", blamed=("n1",))
             self._try(lambda: self.cluster.finish(job.id, number, outcome, cleared=cleared, doubtful=doubtful))
         held = {lease.node for lease in self.cluster.leases()}
         self.cluster.resume({"n1", "n2", "n3"} - held)
+
+    @rule(size=st.sampled_from([{"slots": 2}, {"nodes": 2}]), cleared=st.sets(st.sampled_from(["n1", "n2", "n3"])))
+    def fail_and_be_started_again(self, size: dict[str, int], cleared: set[str]) -> None:
+        """On nodes that keep what was not cleared, if they are offered again."""
+        self.clock.passes(0.001)
+        try:
+            job, _plan = self.cluster.allocate(spec(**size, max_restarts=2))
+        except MusterError:
+            return
+        number = job.attempts[-1].epoch
+        self.cluster.starting(job.id, number)
+        self.cluster.running(job.id, number)
+        doubtful = {name: "no answer" for name in {"n1", "n2", "n3"} - cleared}
+        job = self.cluster.finish(job.id, number, Outcome("LOST", "n1 is gone"), cleared=cleared, doubtful=doubtful)
+        assert job.awaits_restart
+        self.cluster.resume(["n1", "n2", "n3"])
+        self._try(lambda: self.cluster.allocate(job.id))
+        held = {lease.node for lease in self.cluster.leases()}
+        self.cluster.drain(held, reason="it holds a lease")
+
+    @precondition(lambda self: any(len(row["attempts"]) > 1 for row in self.cluster.view().jobs))
+    @rule(data=st.data(), cleared=st.sets(st.sampled_from(["n1", "n2", "n3"])))
+    def hear_of_an_attempt_that_is_behind(self, data: st.DataObject, cleared: set[str]) -> None:
+        """What it says counts for nothing, and only its own leases are given back."""
+        again = [self.cluster.job(row["id"]) for row in self.cluster.view().jobs if len(row["attempts"]) > 1]
+        job = again[data.draw(st.integers(0, 9)) % len(again)]
+        mine = [lease for lease in self.cluster.leases(job.id) if lease.attempt == len(job.attempts)]
+        number = data.draw(st.integers(1, len(job.attempts) - 1))
+        after = self.cluster.give_back(job.id, number, cleared=cleared, said=dict.fromkeys(cleared, "had succeeded"))
+        assert (after.state, after.attempt) == (job.state, job.attempt)
+        left = [lease for lease in self.cluster.leases(job.id) if lease.attempt == len(job.attempts)]
+        assert left == mine
+        assert all(after.attempts[number - 1].late[name] == "had succeeded" for name in cleared)
 
     @invariant()
     def what_must_hold_holds(self) -> None:
@@ -145,15 +182,17 @@ class Life(RuleBasedStateMachine):
         leases = self.cluster.leases()
         for document in self.cluster.view().jobs:
             job = self.cluster.job(document["id"])
-            mine = {lease.node for lease in leases if lease.job == job.id}
+            assert job.restarts <= job.spec.max_restarts
+            last = len(job.attempts)
+            mine = {lease.node for lease in leases if (lease.job, lease.attempt) == (job.id, last)}
             planned = {part["node"] for part in job.attempt.plan["nodes"]} if job.attempt else set()
             assert mine <= planned
             if job.state in ("ALLOCATED", "STARTING"):
                 assert mine == planned, "whoever is about to start holds all of its nodes"
             if job.state == "QUEUED":
-                assert not mine
-            if job.attempt is not None and job.state != "QUEUED" and job.attempt.state != "LOST":
-                assert job.attempt.state == job.state
+                assert not mine or job.awaits_restart
+            if job.attempt is not None and job.state not in ("QUEUED", "CANCELED"):
+                assert job.state in (job.attempt.state, job.ran[-1].state if job.ran else "")
             assert (job.ended_at is not None) == (job.state in ENDED)
 
 

@@ -189,7 +189,7 @@ class TestOutOfReach:
         nodes.cut = {"n2"}
         lines = []
 
-        def say(reports):
+        def say(_job, reports):
             lines.append(sorted(name for name, one in reports.items() if one.state == "silent"))
             if len(lines) == 5:  # for longer than any silence may last
                 flag.touch()

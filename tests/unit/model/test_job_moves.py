@@ -13,6 +13,8 @@ STATES = get_args(State)
 MOVES = {
     ("QUEUED", "ALLOCATED"),
     ("QUEUED", "CANCELED"),
+    ("QUEUED", "FAILED"),
+    ("QUEUED", "LOST"),
     ("ALLOCATED", "STARTING"),
     ("ALLOCATED", "QUEUED"),
     ("ALLOCATED", "CANCELED"),
@@ -32,7 +34,7 @@ MOVES = {
     ("LOST", "SUCCEEDED"),
     ("LOST", "FAILED"),
 }
-"""DESIGN, section 3, written out."""
+"""DESIGN, section 3, written out; and what waits for its restart ends as before if it cannot have it."""
 
 
 @pytest.mark.parametrize("before", STATES)

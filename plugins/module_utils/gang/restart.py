@@ -1,0 +1,120 @@
+# Copyright (c) 2026 The Muster authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Starting a job again that ended badly and may be restarted: on a new epoch, and on other nodes if nodes were the
+cause."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+
+from ..cluster import Cluster, Outcome
+from ..model import ENDED, InvalidInput, InvalidTransition, Job, MusterError, NoCapacity, StaleEpoch
+from .ask import Dial
+from .follow import Ended, follow_gang
+from .report import Report
+from .settle import settle_gang
+from .start import NotStarted, Started, start_gang, with_secrets
+
+LOOK_AGAIN_S = 2.0
+"""How often it is looked whether somebody else's restart has come about."""
+
+
+@dataclass(frozen=True)
+class Means:
+    """What a launch was given besides the job, and its restarts need again: see :func:`.start_gang`."""
+
+    env: Mapping[str, str] | None = None
+    within: Collection[str] | None = None
+    preflight: bool = True
+    say: Callable[[str], None] = lambda line: None
+
+
+def restart_gang(
+    cluster: Cluster, dial: Dial, job: Job, means: Means, allocate: Callable[[str], Job] | None = None
+) -> Started | Job:
+    """Give a job that awaits its restart nodes, and start it; or give it up, and return it with its end.
+
+    ``allocate``: leases nodes for the job with this id, and may wait for them; what is free now, if it is None. Raises
+    :class:`NoCapacity`, and :class:`InvalidTransition` if somebody else was faster; then the job still waits.
+    """
+    try:
+        with_secrets(job.spec, means.env)
+        given = allocate(job.id) if allocate else cluster.allocate(job.id, within=means.within)[0]
+        return start_gang(
+            cluster,
+            dial,
+            given,
+            env=means.env,
+            within=means.within,
+            preflight=means.preflight,
+            say=means.say,
+        )
+    except (InvalidInput, NotStarted) as error:
+        return _given_up(cluster, job, error)
+
+
+def follow_with_restarts(
+    cluster: Cluster,
+    dial: Dial,
+    job: Job,
+    means: Means,
+    *,
+    allocate: Callable[[str], Job],
+    say: Callable[[Job, dict[str, Report]], None] = lambda job, reports: None,
+    every_s: float = 10.0,
+) -> Ended:
+    """As :func:`.follow_gang`, through all attempts that the job may have.
+
+    A restart for which ``allocate`` finds no nodes is given up. What somebody else, a ``recover.yml`` for one, has
+    started is followed as well.
+    """
+    doubtful: dict[str, str] = {}
+    while job.state not in ENDED:
+        if job.state == "RUNNING":
+            number = len(job.attempts)
+            ended = follow_gang(cluster, dial, job, say=say, every_s=every_s)
+            doubtful |= ended.doubtful
+            job = ended.job
+            if job.state in ENDED and len(job.attempts) == number:
+                return Ended(job, ended.outcome, doubtful)
+        elif job.awaits_restart:
+            nth = f"restart {job.restarts + 1} of {job.spec.max_restarts}"
+            means.say(f"{job.name} ({job.id}) {job.reason}; {nth}")
+            job = _restarted(cluster, dial, job, means, allocate)
+        else:  # somebody else restarts it
+            time.sleep(LOOK_AGAIN_S)
+            cluster.lapse()
+            job = _settled(cluster, dial, cluster.job(job.id))
+    return Ended(job, _end(job), doubtful)
+
+
+def _restarted(cluster: Cluster, dial: Dial, job: Job, means: Means, allocate: Callable[[str], Job]) -> Job:
+    try:
+        after = restart_gang(cluster, dial, job, means, allocate)
+    except NoCapacity as error:
+        return _given_up(cluster, job, error)
+    except InvalidTransition:
+        return cluster.job(job.id)
+    return after.job if isinstance(after, Started) else after
+
+
+def _given_up(cluster: Cluster, job: Job, error: MusterError) -> Job:
+    try:
+        return cluster.give_up(job.id, str(error))
+    except InvalidTransition:  # it was canceled, or has failed in a way that leaves nodes in doubt
+        return cluster.job(job.id)
+
+
+def _settled(cluster: Cluster, dial: Dial, job: Job) -> Job:
+    try:
+        return settle_gang(cluster, dial, job)
+    except (InvalidTransition, StaleEpoch):
+        return cluster.job(job.id)
+
+
+def _end(job: Job) -> Outcome:
+    last = job.ran[-1] if job.ran else None
+    return Outcome(job.state, job.reason, last.failure if last else None)
