@@ -35,6 +35,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "needs(missing): what the test cannot do without, if it is not there")
 
 
+@pytest.hookimpl(optionalhook=True)  # not there where tests run in one process
 def pytest_xdist_auto_num_workers() -> int:
     """Tests wait for nodes, ssh and Ansible most of the time."""
     return min(max(3, os.cpu_count() or 1), 8)
