@@ -42,8 +42,8 @@ options:
       - The ways are C(nodes) alone, C(nodes) with C(gpus_per_node) or C(slots_per_node), C(gpus) alone, and C(slots)
         alone.
       - Optional are C(cwd), C(env), C(secrets), C(constraints) (C(labels), C(gpu_model), C(min_gpu_memory_mib)),
-        C(launcher), C(user), C(time_limit_s), C(hang_timeout_s), C(hang_signal), C(grace_s), C(max_restarts) and
-        C(priority).
+        C(launcher), C(user), C(time_limit_s), C(hang_timeout_s), C(hang_signal), C(max_log_mib), C(grace_s),
+        C(max_restarts) and C(priority).
       - The state does not keep the values of variables in C(env) that C(secrets) lists, or whose names look like those
         of secrets.
     type: dict

@@ -12,10 +12,12 @@ import os
 import select
 import stat
 
+from . import bounded
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from typing import Any
+    from typing import Any, BinaryIO
 
     Document = dict[str, Any]
 
@@ -23,6 +25,7 @@ TAIL_LINES = 20
 LONGEST_TAIL = 64 * 1024
 LONGEST_ERROR = 16 * 1024
 FOLLOW_PAUSE_S = 0.2
+GONE = "[muster: {:.1f} MiB of this log are gone, as it grew beyond its bounds]\n"
 
 
 def tail(path: str, lines: int) -> list[str]:
@@ -82,18 +85,36 @@ def follow(
 
 
 def _whole_lines(path: str, place: int, unfinished_too: bool) -> Iterator[tuple[bytes, int]]:
+    """Give the lines from `place` on, each with the place behind it. What a log has lost to its bounds is said."""
     try:
         file = open(path, "rb")  # noqa: SIM115  (closed below, whoever stops reading)
     except OSError:
         return
     with file:
-        file.seek(place)
-        for text in file:
-            place += len(text)
-            if text.endswith(b"\n"):
+        size = os.fstat(file.fileno()).st_size
+        for start, end in bounded.pieces(file.fileno(), place):
+            if start > place:
+                start += _rest_of_line(file, start, end)
+                yield GONE.format((start - place) / 2**20).encode(), start
+            place = start
+            file.seek(place)
+            while place < end:
+                text = file.readline(end - place)
+                if not text:
+                    return
+                if not text.endswith(b"\n"):
+                    if end >= size and not unfinished_too:
+                        return
+                    text += b"\n"
+                    place -= 1
+                place += len(text)
                 yield text, place
-            elif unfinished_too:
-                yield text + b"\n", place
+
+
+def _rest_of_line(file: BinaryIO, start: int, end: int) -> int:
+    """Return how long the rest of the line is of which a hole has taken the beginning."""
+    file.seek(start)
+    return len(file.readline(min(end - start, LONGEST_TAIL)))
 
 
 def _start_of_last(path: str, lines: int | None) -> int:
@@ -102,16 +123,12 @@ def _start_of_last(path: str, lines: int | None) -> int:
         return 0
     try:
         with open(path, "rb") as file:
-            end = place = file.seek(0, os.SEEK_END)
+            end = file.seek(0, os.SEEK_END)
             if lines == 0:
                 return end
             wanted = lines + 1  # newlines, counted from the end: the last one closes the last line
-            while place > 0:
-                step = min(65536, place)
-                place -= step
-                file.seek(place)
-                block = file.read(step)
-                if place + step == end and not block.endswith(b"\n"):
+            for place, block in _backwards(file):
+                if place + len(block) == end and not block.endswith(b"\n"):
                     wanted -= 1
                 found = block.count(b"\n")
                 if found >= wanted:
@@ -124,16 +141,21 @@ def _start_of_last(path: str, lines: int | None) -> int:
     return 0
 
 
+def _backwards(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
+    """Give what is there of a file in blocks, the last one first, each with its place."""
+    for start, place in reversed(list(bounded.pieces(file.fileno()))):
+        while place > start:
+            step = min(65536, place - start)
+            place -= step
+            file.seek(place)
+            yield place, file.read(step)
+
+
 def _last(path: str, lines: int | None, longest: int | None) -> list[str]:
-    try:
-        with open(path, "rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            start = _start_of_last(path, lines)
-            if longest is not None:
-                start = max(start, size - longest)
-            file.seek(start)
-            text = file.read(size - start).decode(errors="replace")
-    except OSError:
-        return []
-    found = text.split("\n")
-    return found[:-1] if found[-1] == "" else found
+    start = _start_of_last(path, lines)
+    if longest is not None:
+        try:
+            start = max(start, os.path.getsize(path) - longest)
+        except OSError:
+            return []
+    return [text[:-1].decode(errors="replace") for text, _place in _whole_lines(path, start, True)]

@@ -6,10 +6,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 
-from . import environment, hang, logs, oom, preflight, processes, stacks
+from . import bounded, environment, hang, logs, oom, preflight, processes, stacks
 from .clock import now
 
 TYPE_CHECKING = False
@@ -93,6 +94,12 @@ class Ranks:
     def note_oom_kills(self) -> None:
         """Called every few seconds: only a kill since the call before last can be the end of a rank that ends now."""
         self._oom_kills, self._oom_kills_next = self._oom_kills_next, oom.kills() or 0
+
+    def bound_logs(self) -> None:
+        """Called every few seconds: keep each log to what it may take of the disk, if the file system can do that."""
+        for rank in self.documents:
+            with contextlib.suppress(OSError):
+                bounded.trim(rank["log"], self._spec["max_log_mib"] * 2**20)
 
     def left(self) -> list[Process]:
         """Return every living process that the job has started."""

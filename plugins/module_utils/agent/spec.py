@@ -32,6 +32,7 @@ OPTIONAL: Document = {
     "time_limit_s": None,
     "hang_timeout_s": None,
     "hang_signal": None,
+    "max_log_mib": 256,
     "interface": None,
     "link_port": None,
     "addresses": {},
@@ -69,6 +70,7 @@ def parse(text: bytes) -> Document:
             _seconds(spec, key)
     if spec["hang_signal"] not in (None, *HANG_SIGNALS):
         raise _bad(f"hang_signal must be {' or '.join(HANG_SIGNALS)}, not {spec['hang_signal']!r}")
+    _integer(spec, "max_log_mib", 1)
     if spec["link_port"] is not None:
         _port(spec, "link_port")
     if not isinstance(spec["preflight"], bool):

@@ -15,7 +15,7 @@ import signal
 import sys
 import time
 
-from . import accounts, gate, link, preflight, processes, record, sockets, units
+from . import accounts, gate, link, preflight, processes, record, retention, sockets, units
 from .clock import now
 from .errors import AgentError
 from .locks import Locks
@@ -130,6 +130,7 @@ class Supervisor:
                 self._write()
             if time.monotonic() >= tick:
                 self._ranks.note_oom_kills()
+                self._ranks.bound_logs()
                 tick = time.monotonic() + TICK_S
             if vigil and time.monotonic() >= vigil.due:
                 self._link.idle(vigil.look())
@@ -259,6 +260,7 @@ class Supervisor:
         while self._link.awaited() and not self._stop_wanted():
             self._wait(time.monotonic() + TICK_S)
         self._link.close()
+        retention.forget_old(self._layout)
 
     def _left(self) -> list[processes.Process]:
         left = self._ranks.left()

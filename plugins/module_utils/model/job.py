@@ -96,6 +96,7 @@ class JobSpec(_Form):
     time_limit_s: int | None = Field(default=None, ge=1)
     hang_timeout_s: int | None = Field(default=None, ge=1)
     hang_signal: Literal["SIGUSR1", "SIGUSR2"] | None = None
+    max_log_mib: int = Field(default=256, ge=1)
     grace_s: int = Field(default=10, ge=0)
     max_restarts: int = Field(default=0, ge=0)
     priority: int = 0

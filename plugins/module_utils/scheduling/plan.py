@@ -113,6 +113,7 @@ def start_requests(
             "time_limit_s": spec.time_limit_s,
             "hang_timeout_s": spec.hang_timeout_s,
             "hang_signal": spec.hang_signal,
+            "max_log_mib": spec.max_log_mib,
             "interface": nodes[part.node].interface,
             "link_port": plan.link_port,
             "addresses": {other.node: other.address for other in plan.nodes},

@@ -43,7 +43,7 @@ def job(node: Node, command: list[str], enough: Path, **changes: object) -> Docu
 def hung(status: Document, used: str = "processor") -> bool:
     reason = f"it hangs: no output and no {used} use by any rank for {LIMIT_S} s"
     assert (status["state"], status["reason"]) == ("failed", reason)
-    assert (status["failure"]["reason"], status["failure"]["whole"], status["left"]) == (reason, True, 0)
+    assert (status["failure"]["reason"], status["failure"]["cause"], status["left"]) == (reason, "hang", 0)
     return True
 
 
