@@ -41,12 +41,13 @@ def stop(
     for _job, number in layout.attempts(job):
         if attempt in (None, number):
             status = _stop(layout, job, number, epoch, grace_s, reason)
-            if status and status["left"]:
+            if status and (status["left"] or not record.ended(status)):
                 code = TIMED_OUT
     answer: Document = {"attempt": status}
     if code and status:
-        message = f"{status['left']} processes of job {job} do not die"
-        answer["error"] = {"code": "unkillable", "message": message, "hint": "drain the node and look at it"}
+        many = status["left"] != 1
+        what = f"{status['left'] or 'some'} process{'es' if many else ''} of job {job} do{'' if many else 'es'} not die"
+        answer["error"] = {"code": "unkillable", "message": what, "hint": "drain the node and look at it"}
     return answer, code
 
 

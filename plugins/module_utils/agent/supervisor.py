@@ -249,11 +249,11 @@ class Supervisor:
             for process in left:
                 processes.send(process, signal.SIGKILL)
             patient = time.monotonic() < give_up
-            self._wake.wait(time.monotonic() + (KILL_PAUSE_S if patient else TICK_S))
-            left = self._left()
-            if left and not patient and len(left) != self.status["left"]:
+            if not patient and len(left) != self.status["left"]:
                 self.status["left"] = len(left)
                 self._end(state)
+            self._wake.wait(time.monotonic() + (KILL_PAUSE_S if patient else TICK_S))
+            left = self._left()
         self.status["left"] = 0
         self._locks.release()  # before the record says so: who reads it may start the next job at once
         self._end(state)

@@ -67,8 +67,14 @@ class Fleet:
     ) -> Run:
         """``ansible-playbook playbooks/<playbook>.yml`` over the nodes ``on``: so many, or those of an inventory."""
         inventory = self.inventory(on) if isinstance(on, int) else on
-        variables = json.dumps(extra | ({"muster_job": job} if job is not None else {}))
-        return self.run("ansible-playbook", f"playbooks/{playbook}.yml", "-i", inventory, "-e", variables, *words)
+        variables = extra | ({"muster_job": job} if job is not None else {})
+        return self.run(*_playbook(playbook, inventory, variables), *words)
+
+    def begin(self, playbook: str, *, job: dict[str, Any], on: int = 3) -> subprocess.Popen[str]:
+        """The same as a process that leads a session of its own."""
+        streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+        words = _playbook(playbook, self.inventory(on), {"muster_job": job})
+        return self.lab.popen(words, cwd=ROOT, env=self.environment, start_new_session=True, **streams)
 
     def run(self, *words: object) -> Run:
         """A command on the controller, to its end."""
@@ -131,3 +137,7 @@ class Fleet:
         """What a shell script prints in a node, without ssh."""
         done = self.lab.execute(node, "sh", "-c", script)
         return str(done.stdout)
+
+
+def _playbook(name: str, inventory: Path, variables: dict[str, Any]) -> list[object]:
+    return ["ansible-playbook", f"playbooks/{name}.yml", "-i", inventory, "-e", json.dumps(variables)]

@@ -15,6 +15,8 @@ import time
 import pytest
 from muster.cluster import open_cluster
 
+from tests.integration.launch.conftest import Site
+
 ROUNDS = int(os.environ.get("MUSTER_KILLED_LAUNCHES", "4"))
 LONGEST_S = 7.0
 """About how long a launch takes here, on a machine that does other things as well."""
@@ -74,14 +76,56 @@ def test_a_node_that_does_not_answer_is_told_and_marked_and_the_others_are_recov
     assert site.jobs()["over"]["state"] == "SUCCEEDED"
 
 
+JOB = {"name": "ring", "command": ["sh", "-c", "sleep 1; echo finished"], "nodes": 3}
+"""Its ranks take a moment and end well: whatever had begun has the end that it had."""
+
+
 @pytest.mark.parametrize("turn", range(ROUNDS))
 def test_a_launch_that_is_killed_at_any_moment(site, turn):
-    """The job's ranks take a moment and end well: whatever had begun has the end that it had."""
     moment = random.Random(turn).uniform(0.5, LONGEST_S)
-    job = {"name": "ring", "command": ["sh", "-c", "sleep 1; echo finished"], "nodes": 3}
-    process = site.popen("launch", job=job, start_new_session=True)
+    process = site.popen("launch", job=JOB, start_new_session=True)
     time.sleep(moment)
     kill(process)
+    nothing_is_left_and_the_state_is_true(site)
+
+
+def test_a_launch_that_is_killed_before_any_of_its_tasks(tmp_path):
+    """One launch for each task, on a site of its own, which dies when that task is about to start."""
+    (tmp_path / "callback_plugins").mkdir()
+    (tmp_path / "callback_plugins/dies.py").write_text(DIES)
+    died = 0
+    while True:
+        site = Site(tmp_path / str(died))
+        site.environment |= {"ANSIBLE_CALLBACK_PLUGINS": str(tmp_path / "callback_plugins"), "DIES_BEFORE": str(died)}
+        process = site.popen("launch", job=JOB, start_new_session=True)
+        out, _err = process.communicate(timeout=120)
+        if process.returncode == 0:
+            break
+        assert process.returncode == -signal.SIGKILL, out
+        del site.environment["DIES_BEFORE"]
+        nothing_is_left_and_the_state_is_true(site)
+        died += 1
+    assert out.count("TASK [") == died
+    assert died > 8, "the tasks of launch.yml, and those that add nodes"
+
+
+DIES = """
+import os, signal
+from ansible.plugins.callback import CallbackBase
+
+class CallbackModule(CallbackBase):
+    CALLBACK_VERSION, CALLBACK_TYPE, CALLBACK_NAME = 2.0, "aggregate", "dies"
+    tasks = 0
+
+    def v2_playbook_on_task_start(self, task, is_conditional):
+        if str(self.tasks) == os.environ.get("DIES_BEFORE"):
+            os.killpg(0, signal.SIGKILL)
+        self.tasks += 1
+"""
+
+
+def nothing_is_left_and_the_state_is_true(site):
+    """After recover.yml, and the launch's job, if it has got so far, has the end that it had."""
     found = site.jobs().get("ring")
     if found is not None:
         site.wait_until_nothing_runs(found)
