@@ -7,15 +7,47 @@
 #define _GNU_SOURCE
 #include "fake.h"
 
+#include <dirent.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 struct process { u32 pid; char type; u64 bytes; };
+
+static int sees(const char *pid, const char *uuid)  // whether CUDA_VISIBLE_DEVICES of a living process has this GPU
+{
+    char path[300], text[65536];
+    snprintf(path, sizeof path, "/proc/%s/environ", pid);
+    int file = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t size = file < 0 ? -1 : read(file, text, sizeof text - 1);
+    if (file >= 0) close(file);
+    text[size > 0 ? size : 0] = 0;
+    for (char *word = text; word < text + size; word += strlen(word) + 1)
+        if (!strncmp(word, "CUDA_VISIBLE_DEVICES=", 21) && strstr(word, uuid)) return 1;
+    return 0;
+}
+
+static u32 seeing(const gpu *device, struct process out[64])
+{
+    const char *uuid = setting(device->board, "uuid");
+    DIR *processes = opendir("/proc");
+    u32 found = 0;
+    for (struct dirent *one; processes && uuid && found < 64 && (one = readdir(processes));) {
+        u32 pid;
+        if (sscanf(one->d_name, "%u", &pid) == 1 && sees(one->d_name, uuid))
+            out[found++] = (struct process){pid, 'C', 512 * MIB};
+    }
+    if (processes) closedir(processes);
+    return found;
+}
+
 static u32 processes(const gpu *device, char type, struct process out[64])  // "PID:C|G|M:BYTES, ..."; type * takes all
 {
     const char *text = setting(device->board, "processes");
     char words[512], *rest, unit[32];
     u32 found = 0;
+    if (text && !strcmp(text, "visible")) return type == 'G' ? 0 : seeing(device, out);
     snprintf(words, sizeof words, "%s", text && !not_available(text) ? text : "");
     for (char *word = strtok_r(words, ",", &rest); word && found < 64; word = strtok_r(NULL, ",", &rest)) {
         struct process *next = &out[found];

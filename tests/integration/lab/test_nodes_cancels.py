@@ -30,6 +30,16 @@ ss --no-header --tcp --numeric state listening state established 'sport >= 20000
 true
 """
 """What a job that is over may not leave on a node: locks, half-made directories, files of a start, open ports."""
+ASK_NVML = """
+import sys
+sys.path.insert(0, "/var/lib/muster/bin/muster-agent.pyz")
+import pynvml
+pynvml.nvmlInit()
+for index in range(pynvml.nvmlDeviceGetCount()):
+    for process in pynvml.nvmlDeviceGetComputeRunningProcesses(pynvml.nvmlDeviceGetHandleByIndex(index)):
+        print(process.pid)
+"""
+"""Prints the processes that NVML knows on this node's GPUs."""
 
 
 def muster(fleet: Fleet, *words: str) -> Run:
@@ -70,17 +80,26 @@ def test_what_is_looked_for_can_be_found(fleet: Fleet) -> None:
 
 
 def test_a_job_under_torchrun_is_gone_with_all_that_it_started(torch_fleet: Fleet) -> None:
-    job = {"name": "elastic", "command": ["sh", "-c", f"echo there; {STUBBORN}"], "nodes": 3, "grace_s": 1}
+    for node, gpus in (("n001", 2), ("n002", 1)):
+        torch_fleet.lab.give_gpus(node, gpus).set("processes", "visible", gpu="*")
+    job = {"name": "elastic", "command": ["sh", "-c", f"echo there; {STUBBORN}"], "gpus": 3, "grace_s": 1}
     job |= {"launcher": "torchrun", "env": {"PATH": f"{PLACE}/bin:/usr/sbin:/usr/bin:/sbin:/bin"}}
     assert torch_fleet.play("launch", job=job, muster_wait=False).rc == 0
     running = torch_fleet.job("elastic")
 
     def all_are_there() -> bool:
-        return sum(text.count("there\n") for text in torch_fleet.logs(running).values()) == 4
+        return sum(text.count("there\n") for text in torch_fleet.logs(running).values()) == 3
 
     wait_until(all_are_there, PATIENCE_S, "all ranks are there", 0.2)
     assert len(torch_fleet.remains(running)) > 10, "torchruns, workers, and what they have put into sessions of its own"
+    assert len(on_gpus(torch_fleet, "n001")) >= 5 and len(on_gpus(torch_fleet, "n002")) >= 3
     done = muster(torch_fleet, "cancel", "elastic")
     assert done.rc == 0, done.out
     assert torch_fleet.remains(running) == []
+    assert (on_gpus(torch_fleet, "n001"), on_gpus(torch_fleet, "n002")) == ([], [])
     assert [torch_fleet.shell(node, TRACES) for node in torch_fleet.lab.nodes] == [""] * 4
+
+
+def on_gpus(fleet: Fleet, node: str) -> list[str]:
+    """The processes that NVML knows on a node's GPUs."""
+    return fleet.shell(node, f"python3 -c '{ASK_NVML}'").split()
