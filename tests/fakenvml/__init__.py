@@ -11,7 +11,8 @@ The machine: gpus, driver_version, nvml_version, cuda_version. A GPU, as `gpu.2.
 
 - what it is: name, uuid, pci, vbios, memory_total, mig, ecc_mode, persistence; present = 0 takes it away and renumbers
 - what it does: processes ("1234:C:1GiB, 77:G:5MiB"; "visible": those that live with it in CUDA_VISIBLE_DEVICES),
-  memory_used, memory_reserved, utilization, memory_utilization, power, power_limit, temperature, temperature_{shutdown,slowdown,max,margin,memory,memory_max},
+  memory_used, memory_reserved, utilization, memory_utilization, power, power_limit,
+  temperature, temperature_{shutdown,slowdown,max,margin,memory,memory_max},
   throttle ("hw_slowdown|hw_thermal_slowdown", see sensors.c), clock_{graphics,sm,memory,video}[_max]
 - its links: pcie_{generation,width}[_max], pcie_replays, nvlinks, nvlink.3.{state,replay,recovery,crc_flit,crc_data,
   ecc_data}, fabric_{state,status,health,summary}

@@ -14,7 +14,8 @@ from typing import Any
 from ..model import Admin, Job, JobSpec, Lease, Node, NodeFacts, before, iso, moment, utc_now
 from ..scheduling import RankPlan
 from ..store import Draft, Record, Store, open_store
-from . import imports, jobs, nodes
+from . import imports, jobs, nodes, retention
+from .finding import age, find, unknown_job
 from .history import has_node, ids_of, touching
 from .jobs import Outcome
 from .nodes import NodeChange
@@ -54,7 +55,7 @@ class Cluster:
 
     def job(self, reference: str) -> Job:
         """The job with this id, or the latest of this name; :class:`NotFound` if there is none."""
-        return jobs.find(self.store.read(), reference)
+        return find(self.store.read(), reference)
 
     def nodes(self) -> dict[str, Node]:
         """All nodes by name."""
@@ -69,7 +70,7 @@ class Cluster:
         tables = self.store.read()
         leases = nodes.load_leases(tables)
         named = sorted({lease.job for lease in leases})
-        return [jobs.find(tables, job) for job in named if tables.get("jobs", job) is not None], leases
+        return [find(tables, job) for job in named if tables.get("jobs", job) is not None], leases
 
     def sync_nodes(
         self, facts: Sequence[NodeFacts], *, keep: Collection[str] | None = None, why: str = "sync"
@@ -122,7 +123,7 @@ class Cluster:
         """Lease nodes for a QUEUED job, or submit and lease at once: a spec that does not fit leaves nothing behind."""
         with self._change(f"allocate {job if isinstance(job, str) else job.name}") as draft:
             now = self._clock()
-            found = jobs.find(draft, job) if isinstance(job, str) else jobs.submit(draft, job, who=self.actor, now=now)
+            found = find(draft, job) if isinstance(job, str) else jobs.submit(draft, job, who=self.actor, now=now)
             return jobs.allocate(draft, found, within=within, now=now)
 
     def lapse(self) -> list[Job]:
@@ -138,12 +139,12 @@ class Cluster:
     def starting(self, job: str, epoch: int) -> Job:
         """ALLOCATED -> STARTING."""
         with self._change(f"start {job}") as draft:
-            return jobs.starting(draft, jobs.find(draft, job), epoch)
+            return jobs.starting(draft, find(draft, job), epoch)
 
     def running(self, job: str, epoch: int) -> Job:
         """STARTING -> RUNNING."""
         with self._change(f"running {job}") as draft:
-            return jobs.running(draft, jobs.find(draft, job), epoch, now=self._clock())
+            return jobs.running(draft, find(draft, job), epoch, now=self._clock())
 
     def finish(
         self,
@@ -157,7 +158,7 @@ class Cluster:
         """The attempt has ended; its leases go where the node says that nothing is left (see :meth:`release`)."""
         why = f"{outcome.state.lower()} {job}" + (f": {outcome.reason}" if outcome.reason else "")
         with self._change(why) as draft:
-            ended = jobs.finish(draft, jobs.find(draft, job), epoch, outcome, now=self._clock())
+            ended = jobs.finish(draft, find(draft, job), epoch, outcome, now=self._clock())
             self._give_back(draft, ended, cleared, doubtful or {})
             return ended
 
@@ -167,7 +168,7 @@ class Cluster:
         A job in any other state is returned as it is: what runs is ended on its nodes first (:meth:`release`).
         """
         with self._change(f"cancel {job}: {reason}") as draft:
-            found = jobs.find(draft, job)
+            found = find(draft, job)
             current = found.attempt.epoch if found.attempt else 0
             waits = found.state == "QUEUED"  # what earlier attempts still hold is for their nodes to give back
             if waits or (found.state == "ALLOCATED" and epoch == current):
@@ -180,18 +181,18 @@ class Cluster:
         """Take back a launch that the nodes refused before anything was started: all of it, or, if the job ran before,
         this attempt of it."""
         with self._change(f"withdraw {job}: {reason}") as draft:
-            jobs.withdraw(draft, jobs.find(draft, job), epoch, reason=reason, now=self._clock())
+            jobs.withdraw(draft, find(draft, job), epoch, reason=reason, now=self._clock())
 
     def give_up(self, job: str, why: str) -> Job:
         """A job that waits for its restart cannot have it (``why``): QUEUED -> FAILED or LOST, as its last attempt."""
         with self._change(f"give up {job}: {why}") as draft:
-            return jobs.give_up(draft, jobs.find(draft, job), why, now=self._clock())
+            return jobs.give_up(draft, find(draft, job), why, now=self._clock())
 
     def awaiting_restart(self) -> list[Job]:
         """The jobs that wait for their restart, oldest first."""
         tables = self.store.read()
-        rows = sorted((row for row in tables.all("jobs") if row["state"] == "QUEUED" and row["attempts"]), key=jobs.age)
-        return [job for job in (jobs.find(tables, row["id"]) for row in rows) if job.awaits_restart]
+        rows = sorted((row for row in tables.all("jobs") if row["state"] == "QUEUED" and row["attempts"]), key=age)
+        return [job for job in (find(tables, row["id"]) for row in rows) if job.awaits_restart]
 
     def give_back(
         self,
@@ -208,7 +209,7 @@ class Cluster:
         """
         told = "; ".join(f"{node} {words}" for node, words in (said or {}).items())
         with self._change(f"give back leases of attempt {attempt} of {job}{told and f': {told}'}") as draft:
-            found = jobs.find(draft, job)
+            found = find(draft, job)
             if said:
                 found = jobs.refuse(draft, found, attempt, said)
             self._give_back(draft, found, cleared, doubtful or {}, attempt)
@@ -225,7 +226,7 @@ class Cluster:
         """Give back the last attempt's leases on ``cleared`` nodes, and cancel the job if it had not ended. Returns it
         and those leases."""
         with self._change(f"release {job}: {reason}") as draft:
-            found = jobs.find(draft, job)
+            found = find(draft, job)
             if jobs.is_active(found):
                 epoch = found.attempt.epoch if found.attempt else 0
                 found = jobs.finish(draft, found, epoch, Outcome("CANCELED", reason), now=self._clock())
@@ -247,7 +248,7 @@ class Cluster:
     def archive(self, older_than: timedelta) -> list[str]:
         """Take jobs that ended longer ago than this out of the state; their ids. History keeps them."""
         with self._change("archive old jobs") as draft:
-            return jobs.archive(draft, before(self._clock(), older_than))
+            return retention.archive(draft, before(self._clock(), older_than))
 
     def history(self, *, node: str | None = None, job: str | None = None, since: str | None = None) -> Iterator[Record]:
         """The transactions on record, oldest first: those that touched this node, or this job (its id or name), or all.
@@ -260,7 +261,7 @@ class Cluster:
         records = list(self.store.history(""))
         ids = None if job is None else ids_of(job, records)
         if job is not None and not ids:
-            raise jobs.unknown_job(job, self.store.read().all("jobs"))
+            raise unknown_job(job, self.store.read().all("jobs"))
         if node is not None and not has_node(node, records):
             raise nodes.unknown_node(node, self.nodes())
         return touching((record for record in records if record["at"] >= begin), node=node, jobs=ids)

@@ -6,13 +6,11 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
-
-from tinydb import where
 
 from ..model import (
     ENDED,
@@ -24,26 +22,20 @@ from ..model import (
     JobSpec,
     Lease,
     NoCapacity,
-    NotFound,
     StaleEpoch,
     State,
     checked_transition,
     iso,
     lease_id,
     natural,
-    nearest,
     new_job_id,
     parse,
-    restored,
 )
 from ..scheduling import Capacity, Placement, RankPlan, capacities, choose_ports, place, rank_plan
-from ..store import Draft, Tables
+from ..store import Draft
+from .finding import find, title
 from .nodes import administer, load_leases, load_nodes, unknown_node
-
-RETENTION = timedelta(days=90)
-"""For how long a job that has ended stays in the state. After that history has it."""
-RETENTION_ROUND = timedelta(days=1)
-"""How often jobs that are past that are looked for, when a job is submitted."""
+from .retention import retire
 
 START_WITHIN_S = 600
 """How long an allocation waits for its start before its leases lapse."""
@@ -65,33 +57,6 @@ class Outcome:
         return self.state in ("FAILED", "LOST") and (self.failure or {}).get("cause") != "time_limit"
 
 
-def find(tables: Tables, reference: str) -> Job:
-    """The job with this id, or the latest of this name."""
-    return _job(find_row(tables, reference))
-
-
-def find_row(tables: Tables, reference: str) -> dict[str, Any]:
-    """The same as the state has it; :class:`NotFound` if there is none."""
-    row = tables.get("jobs", reference)
-    if row is not None:
-        return row
-    named = tables.search("jobs", where("name") == reference)
-    if not named:
-        raise unknown_job(reference, tables.all("jobs"))
-    return max(named, key=age)
-
-
-def age(row: Mapping[str, Any]) -> tuple[str, str]:
-    """By which jobs are sorted, the oldest first."""
-    return row["created_at"], row["id"]
-
-
-def unknown_job(reference: str, known: Iterable[Mapping[str, Any]]) -> NotFound:
-    """The error for a job that the state does not have; ``known``: the documents of those that it has."""
-    meant = nearest(reference, [word for job in known for word in (job["name"], job["id"])])
-    return NotFound(f"there is no job {reference}", f"did you mean {meant}?" if meant else "muster jobs lists them")
-
-
 def submit(draft: Draft, spec: JobSpec, *, who: str, now: datetime) -> Job:
     """A new job, QUEUED. Names may repeat: each launch is a run of its own."""
     spec.refuse_exposed_secrets()
@@ -102,26 +67,6 @@ def submit(draft: Draft, spec: JobSpec, *, who: str, now: datetime) -> Job:
     job = Job(id=identity, name=spec.name, spec=spec.without_secrets(), submitted_by=who, created_at=iso(now))
     draft.put("jobs", job.model_dump(mode="json"))
     return job
-
-
-def archive(draft: Draft, before: datetime) -> list[str]:
-    """Take out of the state the jobs that ended before this; the ids. History keeps them whole, from start to end."""
-    held = {lease.job for lease in load_leases(draft)}
-    old = [
-        row["id"]
-        for row in draft.all("jobs")
-        if row["state"] in ENDED and row["id"] not in held and row["ended_at"] and parse(row["ended_at"]) < before
-    ]
-    draft.remove("jobs", old)
-    return old
-
-
-def retire(draft: Draft, now: datetime) -> None:
-    """Archive what is past its retention, if nobody has looked for a while."""
-    row = draft.get("meta", "retention")
-    if row is None or parse(row["at"]) + RETENTION_ROUND < now:
-        archive(draft, now - RETENTION)
-        draft.put("meta", {"key": "retention", "at": iso(now)})
 
 
 def allocate(draft: Draft, job: Job, *, within: Collection[str] | None, now: datetime) -> tuple[Job, RankPlan]:
@@ -140,7 +85,7 @@ def allocate(draft: Draft, job: Job, *, within: Collection[str] | None, now: dat
     if not offered:
         raise InvalidInput("there is no node to place a job on", "run sync.yml, or widen --limit")
     leases = load_leases(draft)
-    titles = {lease.job: _title(draft, lease.job) for lease in leases}
+    titles = {lease.job: title(draft, lease.job) for lease in leases}
     placements = _place(job, capacities(offered, leases, titles))
     epoch = draft.next_epoch()
     # Clusters that share a machine (two demos, say) begin at different ports.
@@ -301,15 +246,6 @@ def lapse(draft: Draft, now: datetime) -> list[Job]:
 def is_active(job: Job) -> bool:
     """Whether the job may still have processes or leases."""
     return job.state not in ENDED
-
-
-def _job(row: Mapping[str, Any]) -> Job:
-    return restored(Job, row, f"job {row['id']}")
-
-
-def _title(tables: Tables, identity: str) -> str:
-    row = tables.get("jobs", identity)
-    return f"{row['name']} ({identity})" if row else identity
 
 
 def _leases_of(draft: Draft, job: Job, attempt: int | None = None) -> list[Lease]:

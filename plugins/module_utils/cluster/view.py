@@ -13,8 +13,8 @@ from typing import Any
 from ..model import Lease, Node, natural, restarts, restored
 from ..scheduling import Capacity, capacities, rank_order
 from ..store import Tables
+from .finding import age, find_row
 from .invariants import Violation, violations
-from .jobs import age, find_row
 from .nodes import load_leases, load_nodes
 
 Document = dict[str, Any]
