@@ -45,7 +45,7 @@ test: .venv/test.stamp  ## run all tests (as root on Debian also those on real n
 	tests/lab/install.sh
 	# Two runs: a process sees the library as `muster` or inside the collection, never both (their classes differ).
 	pytest tests/unit/plugins
-	pytest tests --ignore tests/unit/plugins --numprocesses auto --dist loadfile
+	pytest tests --ignore tests/unit/plugins --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 lint:  ## run ruff, mypy, import floors, yamllint, ansible-lint and the documentation lint
 	.ci/lint
