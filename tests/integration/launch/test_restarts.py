@@ -45,7 +45,7 @@ def test_recover_starts_again_what_nobody_waits_for(site):
     assert site.jobs()["again"]["state"] == "RUNNING"
     run = site.play("recover")
     assert run.rc == 0, run.out
-    assert re.search(r"again \(\w+\) +n\d +rank 0 on n\d failed first: exit code 7 +is QUEUED, 1 of 1 leases", run.out)
+    assert re.search(r"again \(\w+\) +n\d +rank \d on n\d failed first: exit code 7 +is QUEUED, 1 of 1 leases", run.out)
     assert re.search(r"again \(\w+\) +n\d +attempt 1 FAILED: .* +runs again \(restart 1 of 1\)", run.out)
     assert len(site.processes(site.jobs()["again"])) >= 1
     again = site.play("recover")

@@ -47,7 +47,7 @@ class Run:
 class Desk:
     """A directory from which Ansible is run, with ``ansible.cfg``, ``hosts.yml`` and, in ``state``, a store."""
 
-    def __init__(self, directory: Path, home: Path) -> None:
+    def __init__(self, directory: Path, home: Path | None = None) -> None:
         self.directory = directory
         self.store = directory / "state"
         self.environment = {
@@ -55,7 +55,7 @@ class Desk:
         }
         self.environment |= {
             "PATH": f"{COMMANDS}{os.pathsep}{os.environ['PATH']}",
-            "HOME": str(home),
+            "HOME": str(home or directory / "home"),
             "MUSTER_STORE": str(self.store),
             "ANSIBLE_NOCOLOR": "1",
             "COLUMNS": "1000",
