@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from ..cluster import Cluster, starts_again
-from ..model import InvalidTransition, Job, Lease, NoCapacity, StaleEpoch, natural, parse, utc_now
+from ..model import InvalidInput, InvalidTransition, Job, Lease, NoCapacity, StaleEpoch, natural, parse, utc_now
 from .ask import Dial
 from .late import end_late, late_leases, words
 from .report import Report, Status
@@ -206,7 +206,7 @@ def _restarted(cluster: Cluster, dial: Dial, job: Job, means: Means) -> Finding:
         return Finding(job.id, job.name, (), job.reason, f"would be started again ({nth})")
     try:
         after = restart_gang(cluster, dial, job, means)
-    except NoCapacity as error:
+    except (NoCapacity, InvalidInput) as error:
         return Finding(job.id, job.name, (), f"{job.reason}; waits for nodes: {error}")
     except InvalidTransition:
         return Finding(job.id, job.name, (), f"{job.reason}; somebody else starts it again")

@@ -38,11 +38,15 @@ def restart_gang(
     """Give a job that awaits its restart nodes, and start it; or give it up, and return it with its end.
 
     ``allocate``: leases nodes for the job with this id, and may wait for them; what is free now, if it is None. Raises
-    :class:`NoCapacity`, and :class:`InvalidTransition` if somebody else was faster; then the job still waits.
+    :class:`NoCapacity`, :class:`InvalidInput` if there is no node at all, and :class:`InvalidTransition` if somebody else
+    was faster; then the job still waits.
     """
     try:
         with_secrets(job.spec, means.env)
-        given = allocate(job.id) if allocate else cluster.allocate(job.id, within=means.within)[0]
+    except InvalidInput as error:
+        return _given_up(cluster, job, error)
+    given = allocate(job.id) if allocate else cluster.allocate(job.id, within=means.within)[0]
+    try:
         return start_gang(
             cluster,
             dial,
@@ -52,7 +56,7 @@ def restart_gang(
             preflight=means.preflight,
             say=means.say,
         )
-    except (InvalidInput, NotStarted) as error:
+    except NotStarted as error:
         return _given_up(cluster, job, error)
 
 
@@ -94,7 +98,7 @@ def follow_with_restarts(
 def _restarted(cluster: Cluster, dial: Dial, job: Job, means: Means, allocate: Callable[[str], Job]) -> Job:
     try:
         after = restart_gang(cluster, dial, job, means, allocate)
-    except NoCapacity as error:
+    except (NoCapacity, InvalidInput) as error:
         return _given_up(cluster, job, error)
     except InvalidTransition:
         return cluster.job(job.id)

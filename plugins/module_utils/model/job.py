@@ -98,7 +98,7 @@ class JobSpec(_Form):
     hang_signal: Literal["SIGUSR1", "SIGUSR2"] | None = None
     max_log_mib: int = Field(default=256, ge=1)
     grace_s: int = Field(default=10, ge=0)
-    max_restarts: int = Field(default=0, ge=0)
+    max_restarts: int = Field(default=0, ge=0, le=100)
     priority: int = 0
 
     @field_validator("name", mode="after")

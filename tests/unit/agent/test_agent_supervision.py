@@ -5,6 +5,7 @@
 """The supervisor follows the ranks to their end: the first failure is named, and everything that a job started is
 ended."""
 
+import json
 import os
 import signal
 from pathlib import Path
@@ -234,3 +235,18 @@ def test_a_record_that_cannot_be_written_is_written_later(node: Node) -> None:
         assert node.status(spec)["state"] == "running"
         obstacle.rmdir()
         assert node.ended(spec)["failure"]["reason"] == "killed by SIGKILL"
+
+
+def test_the_values_of_secrets_do_not_stay_on_the_node(node: Node) -> None:
+    spec = node.spec(["sh", "-c", "while [ ! -e $0 ]; do sleep 0.05; done", str(node.state_dir / "go")])
+    spec["processes"][0]["env"] |= {"API_TOKEN": "hush-hush", "DATA": "/data"}
+    spec["secrets"] = ["API_TOKEN"]
+    node.start(spec)
+    kept = node.directory(spec) / "spec.json"
+    assert "hush-hush" in kept.read_text(), "it is looked for where it was"
+    (node.state_dir / "go").touch()
+    node.ended(spec)
+    assert json.loads(kept.read_text())["processes"][0]["env"] == spec["processes"][0]["env"] | {"API_TOKEN": "********"}
+    assert kept.stat().st_mode & 0o777 == 0o600
+    found = [path for path in node.state_dir.rglob("*") if path.is_file() and b"hush-hush" in path.read_bytes()]
+    assert found == []

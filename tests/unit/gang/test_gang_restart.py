@@ -116,6 +116,8 @@ def test_a_restart_for_which_there_is_no_room_is_waited_for_and_nothing_else(clu
     ((_nodes, found, done),) = recover(cluster, nodes)
     assert "waits for nodes: the job asks for 1 whole node, more than the nodes in service have" in found
     assert (done, cluster.store.read().serial) == ("", serial)
+    elsewhere = recover_gangs(cluster, nodes.dial, [])
+    assert "waits for nodes: there is no node to place a job on" in elsewhere.findings[0].found
     cluster.resume(ALL)
     assert recover(cluster, nodes)[0][2] == "runs again (restart 1 of 1)"
 
