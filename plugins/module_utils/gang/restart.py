@@ -38,8 +38,8 @@ def restart_gang(
     """Give a job that awaits its restart nodes, and start it; or give it up, and return it with its end.
 
     ``allocate``: leases nodes for the job with this id, and may wait for them; what is free now, if it is None. Raises
-    :class:`NoCapacity`, :class:`InvalidInput` if there is no node at all, and :class:`InvalidTransition` if somebody else
-    was faster; then the job still waits.
+    :class:`NoCapacity`, :class:`InvalidInput` if there is no node at all, and :class:`InvalidTransition` if somebody
+    else was faster; then the job still waits.
     """
     try:
         with_secrets(job.spec, means.env)

@@ -246,7 +246,8 @@ def test_the_values_of_secrets_do_not_stay_on_the_node(node: Node) -> None:
     assert "hush-hush" in kept.read_text(), "it is looked for where it was"
     (node.state_dir / "go").touch()
     node.ended(spec)
-    assert json.loads(kept.read_text())["processes"][0]["env"] == spec["processes"][0]["env"] | {"API_TOKEN": "********"}
+    env = json.loads(kept.read_text())["processes"][0]["env"]
+    assert env == spec["processes"][0]["env"] | {"API_TOKEN": "********"}
     assert kept.stat().st_mode & 0o777 == 0o600
     found = [path for path in node.state_dir.rglob("*") if path.is_file() and b"hush-hush" in path.read_bytes()]
     assert found == []
