@@ -84,6 +84,12 @@ class RunRecord:
                 state = self.cluster.cancel(row["id"], reason=reason, epoch=self._mine[row["id"]]).state
                 if state == "CANCELED":
                     said.append(f"job {title} was not started: it is canceled and {nodes} released")
+            ran = any(attempt["started_at"] for attempt in row["attempts"])
+            if row["id"] in self._mine and state in ("QUEUED", "ALLOCATED") and ran:
+                said.append(
+                    f"job {title} was to be started again, and nobody waits for that any more: recover.yml does it. "
+                    f"To let go of it: {release_command(row['id'])}"
+                )
             if row["id"] in self._mine and state in ("STARTING", "RUNNING"):
                 said.append(
                     f"job {title} is {state} on {nodes} and nobody waits for it any more. "

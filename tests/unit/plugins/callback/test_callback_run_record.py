@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.muster.training.plugins.module_utils.cluster import Cluster, open_cluster
+from ansible_collections.muster.training.plugins.module_utils.cluster import Cluster, Outcome, open_cluster
 from ansible_collections.muster.training.plugins.module_utils.model import Job, JobSpec, iso, utc_now
 from ansible_collections.muster.training.plugins.plugin_utils.run_record import RunRecord
 
@@ -147,6 +147,21 @@ def test_a_run_that_dies_leaves_what_it_started_and_says_how_to_end_it(
     ]
     assert cluster.job(job.id).state == state
     assert [lease.node for lease in cluster.leases()] == [held]
+
+
+def test_a_run_that_dies_before_a_restart_says_who_brings_it(cluster: Cluster, record: RunRecord, spec: Specs) -> None:
+    job = allocated(cluster, record, spec(max_restarts=1))
+    epoch = job.attempts[-1].epoch
+    cluster.starting(job.id, epoch)
+    cluster.running(job.id, epoch)
+    cluster.finish(job.id, epoch, Outcome("FAILED", "exit code 1"), cleared=[cluster.leases()[0].node])
+    for allocate in (lambda: None, lambda: cluster.allocate(job.id)):
+        allocate()
+        assert record.settle(orderly=False, release_command=release_command) == [
+            f"job ring ({job.id}) was to be started again, and nobody waits for that any more: recover.yml does it. "
+            f"To let go of it: release {job.id}"
+        ]
+    assert cluster.job(job.id).state == "ALLOCATED", "it lapses by itself"
 
 
 def test_a_job_that_was_placed_anew_when_it_was_started_is_the_runs_too(
