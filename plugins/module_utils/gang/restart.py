@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from ..cluster import Cluster, Outcome
-from ..model import ENDED, InvalidInput, InvalidTransition, Job, MusterError, NoCapacity, StaleEpoch
+from ..model import ENDED, InvalidInput, InvalidTransition, Job, MusterError, NoCapacity, StaleEpoch, counted
 from .ask import Dial
 from .follow import Ended, follow_gang
 from .report import Report
@@ -102,7 +102,11 @@ def _restarted(cluster: Cluster, dial: Dial, job: Job, means: Means, allocate: C
         return _given_up(cluster, job, error)
     except InvalidTransition:
         return cluster.job(job.id)
-    return after.job if isinstance(after, Started) else after
+    if isinstance(after, Job):
+        return after
+    nodes = ", ".join(part.node for part in after.plan.nodes)
+    means.say(f"{job.name} ({job.id}) runs again: {counted(after.plan.world_size, 'rank')} on {nodes}")
+    return after.job
 
 
 def _given_up(cluster: Cluster, job: Job, error: MusterError) -> Job:

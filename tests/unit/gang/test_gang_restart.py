@@ -43,7 +43,10 @@ def test_a_job_that_fails_once_succeeds_the_second_time(cluster, nodes):
     assert (ended.job.state, ended.job.restarts, ended.doubtful) == ("SUCCEEDED", 1, {})
     failure = "rank 0 on n1 failed first: exit code 7"
     assert [(one.state, one.reason) for one in ended.job.attempts] == [("FAILED", failure), ("SUCCEEDED", "")]
-    assert said == [f"gang ({job.id}) attempt 1 FAILED: {failure}; restart 1 of 1"]
+    assert said == [
+        f"gang ({job.id}) attempt 1 FAILED: {failure}; restart 1 of 1",
+        f"gang ({job.id}) runs again: 4 ranks on n1, n2, n3",
+    ]
     assert cluster.leases() == []
     assert nodes.jobs() == [f"{name}/jobs/{job.id}.{number}" for name in ALL for number in (1, 2)]
 
