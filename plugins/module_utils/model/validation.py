@@ -63,8 +63,11 @@ def _sentence(model: type[BaseModel], error: Any, where: str) -> str:
         return f"{place}{':' if path else ''} {error['ctx']['error']}"
     if kind in _SHAPES:  # what was given instead may hold secrets, and is not repeated
         return f"{place} must be {_SHAPES[kind]}, not {_kind(error['input'])}"
-    limit = error.get("ctx", {}).get("ge")
-    rule = f"must be at least {limit}" if kind == "greater_than_equal" else _WORDS.get(kind, str(error["msg"]))
+    limits = {"greater_than_equal": ("least", "ge"), "less_than_equal": ("most", "le")}
+    if kind in limits:
+        word, key = limits[kind]
+        return f"{place}: must be at {word} {error['ctx'][key]}, not {repr(error['input'])[:60]}"
+    rule = _WORDS.get(kind, str(error["msg"]))
     return f"{place}: {rule}, not {repr(error['input'])[:60]}"
 
 

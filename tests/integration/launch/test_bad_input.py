@@ -45,6 +45,7 @@ def synced(site):
         ({"launcher": "mpirun"}, "'mpirun' is no launcher: use direct or torchrun"),
         ({"comand": ["x"]}, "muster_job.comand is unknown: did you mean command?"),
         ({"nodes": "two"}, "muster_job.nodes"),
+        ({"max_restarts": 1000}, "muster_job.max_restarts: must be at most 100, not 1000"),
         ({"cwd": "/nowhere/at/all"}, "the directory /nowhere/at/all does not exist on n"),
         ({"command": ["no-such-program"]}, "'no-such-program' is not an executable file"),
     ],
@@ -59,6 +60,18 @@ def test_a_job_that_cannot_be_is_told_so_and_nothing_changes(synced, change, sen
     assert "Traceback" not in run.out
     assert (synced.table("jobs"), synced.table("nodes"), synced.table("leases")) == (jobs, nodes, [])
     assert not [path for path in synced.directory.glob("nodes/*/jobs/*")]
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [("muster_wait", "perhaps"), ("muster_preflight", "perhaps"), ("muster_wait_for_capacity_s", "long")],
+)
+def test_a_variable_that_is_none_is_told_before_anything_is_done(site, variable, value):
+    run = site.play("launch", job=GOOD, **{variable: value})
+    assert run.rc != 0
+    assert f"argument '{variable}' is of type str and we were unable to convert" in said(run), run.out
+    assert "Traceback" not in run.out
+    assert not site.store.exists()
 
 
 def test_numbers_may_come_as_strings_as_awx_surveys_send_them(synced):
