@@ -29,7 +29,8 @@ options:
   state:
     description:
       - V(present) adds and updates O(nodes). What people and monitors decided about them stays.
-      - V(absent) forgets O(names). A node that holds a lease is refused.
+      - V(absent) forgets O(names). A node that holds a lease is refused, unless the job is over and the node could not
+        say that nothing is left of it. So a machine that is gone for good is let go of.
       - V(drained) takes O(names) out of placement. What runs there may end.
       - V(draining) is the same, displayed as C(draining) until the last job there has ended.
       - V(resumed) offers O(names) again.

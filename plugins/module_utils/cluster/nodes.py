@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from ..model import Admin, InUse, InvalidInput, Lease, Node, NodeFacts, NotFound, Reachability, nearest, restored
+from ..model import ENDED, Admin, InUse, InvalidInput, Lease, Node, NodeFacts, NotFound, Reachability, nearest, restored
 from ..store import Draft, Tables
 
 
@@ -50,19 +50,24 @@ def sync(draft: Draft, facts: Sequence[NodeFacts], *, keep: Collection[str] | No
 
 
 def remove(draft: Draft, names: Iterable[str], *, leased: Literal["keep", "refuse"]) -> list[NodeChange]:
-    """Forget nodes. One that holds a lease is kept and said, or refused (:class:`InUse`)."""
-    holders = {lease.node: lease.job for lease in load_leases(draft)}
+    """Forget nodes. One that holds a lease is kept and said, or refused (:class:`InUse`): unless that is only of what is
+    over, and could not say that nothing is left of it. Who names such a node says that the machine is gone.
+    """
+    leases = load_leases(draft)
     changes = []
     for name in names:
         before = draft.get("nodes", name)
+        mine = [lease for lease in leases if lease.node == name]
+        holders = [lease.job for lease in mine if leased == "keep" or not _is_over(draft, lease)]
         if before is None:
             changes.append(NodeChange(name, "unchanged", None, None))
-        elif name in holders:
-            reason = f"node {name} holds a lease of job {holders[name]}"
+        elif holders:
+            reason = f"node {name} holds a lease of job {holders[0]}"
             if leased == "refuse":
                 raise InUse(reason, "release the job first")
             changes.append(NodeChange(name, "kept", before, before, reason))
         else:
+            draft.remove("leases", [lease.id for lease in mine])
             draft.remove("nodes", [name])
             changes.append(NodeChange(name, "removed", before, None))
     return changes
@@ -115,6 +120,12 @@ def _put(draft: Draft, before: Node | None, after: Node) -> NodeChange:
     if old is None:
         return NodeChange(after.name, "created", None, new)
     return NodeChange(after.name, "updated" if changed else "unchanged", old, new)
+
+
+def _is_over(draft: Draft, lease: Lease) -> bool:
+    """Whether the lease's attempt has ended, or another has followed it."""
+    job = draft.get("jobs", lease.job)
+    return job is None or job["state"] in (*ENDED, "QUEUED") or job["attempts"][-1]["number"] != lease.attempt
 
 
 def _refuse_shared_gpus(nodes: Iterable[Node]) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from muster.cluster import Cluster, NodeChange, node_documents
+from muster.cluster import Cluster, NodeChange, Outcome, node_documents
 from muster.model import InUse, InvalidInput, NodeFacts, NotFound, iso
 from muster.store import DirectoryStore
 
@@ -121,6 +121,27 @@ class TestPurge:
         with pytest.raises(InUse, match=rf"node n2 holds a lease of job {job.id} \(release the job first\)"):
             cluster.remove_nodes(["n1", "n2"])
         assert list(cluster.nodes()) == ["n1", "n2"]
+
+    @pytest.mark.parametrize("restarts", [0, 1])
+    def test_a_machine_that_is_gone_for_good_is_let_go_of_with_what_it_could_not_give_back(
+        self, cluster: Cluster, restarts: int
+    ) -> None:
+        cluster.sync_nodes([facts("n1"), facts("n2"), facts("n3")])
+        job, _plan = cluster.allocate(spec(nodes=1, max_restarts=restarts), within=["n2"])
+        epoch = job.attempts[-1].epoch
+        cluster.starting(job.id, epoch)
+        cluster.running(job.id, epoch)
+        lost = Outcome("LOST", "lost n2", blamed=("n2",))
+        cluster.finish(job.id, epoch, lost, doubtful={"n2": "n2 does not answer"})
+        if restarts:
+            cluster.allocate(job.id, within=["n3"])
+        assert actions(cluster.sync_nodes([facts("n1")], keep=["n3"])) == {"n1": "unchanged", "n2": "kept"}
+        assert actions(cluster.remove_nodes(["n2"])) == {"n2": "removed"}
+        assert [lease.node for lease in cluster.leases()] == (["n3"] if restarts else [])
+        assert cluster.view().violations == []
+        if restarts:
+            with pytest.raises(InUse, match=f"node n3 holds a lease of job {job.id}"):
+                cluster.remove_nodes(["n3"])
 
     def test_removing_what_is_not_there_changes_nothing(self, cluster: Cluster) -> None:
         assert actions(cluster.remove_nodes(["n9"])) == {"n9": "unchanged"}
