@@ -50,8 +50,8 @@ def sync(draft: Draft, facts: Sequence[NodeFacts], *, keep: Collection[str] | No
 
 
 def remove(draft: Draft, names: Iterable[str], *, leased: Literal["keep", "refuse"]) -> list[NodeChange]:
-    """Forget nodes. One that holds a lease is kept and said, or refused (:class:`InUse`): unless that is only of what is
-    over, and could not say that nothing is left of it. Who names such a node says that the machine is gone.
+    """Forget nodes. One that holds a lease is kept and said, or refused (:class:`InUse`): unless that is only of what
+    is over, and could not say that nothing is left of it. Who names such a node says that the machine is gone.
     """
     leases = load_leases(draft)
     changes = []
