@@ -84,10 +84,10 @@ class ActionModule(FleetAction):
     def _follow(self, call: Call, cluster: Cluster) -> Result:
         job = cluster.job(call.params["job"])
         if job.state in ENDED:  # somebody else has settled it
-            outcome = Outcome(job.state, job.reason, job.attempt.failure if job.attempt else None)
+            outcome = Outcome(job.state, job.reason, job.ran[-1].failure if job.ran else None)
             return {
                 "failed": job.state != "SUCCEEDED",
-                "msg": told(job.name, job.id, outcome),
+                "msg": told(job.name, job.id, outcome, job.restarts),
                 "job": _brief(job),
                 "doubtful": {},
             }
@@ -99,12 +99,15 @@ class ActionModule(FleetAction):
         def progress(now: Job, reports: dict[str, Report]) -> None:
             call.say(f"{_title(now)} {_clock(time.monotonic() - begun)}  {_summary(reports, now)}")
 
+        def prepare(now: Job) -> None:
+            self.fleet.prepare_for(cluster, [now])
+
         patient = replace(call, settle=lambda: bool(self.fleet.settle(cluster, call.say)))
         ended = follow_with_restarts(
             cluster,
             self.fleet.dial,
             job,
-            Means(call.params["env"], call.params["within"], call.params["preflight"], call.say),
+            Means(call.params["env"], call.params["within"], call.params["preflight"], call.say, prepare),
             allocate=lambda name: when_free(patient, cluster, name)[0],
             say=progress,
             every_s=float(call.params["progress_s"]),

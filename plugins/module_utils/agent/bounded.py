@@ -50,6 +50,14 @@ def pieces(handle: int, place: int = 0) -> Iterator[tuple[int, int]]:
         yield start, place
 
 
+def next_piece(handle: int, place: int, size: int) -> int:
+    """Return where, from `place` on, something of an open file of this size is there: `size` if nothing is."""
+    try:
+        return min(os.lseek(handle, place, os.SEEK_DATA), size)
+    except OSError:
+        return size
+
+
 def _punch(handle: int, start: int, length: int) -> None:
     import ctypes
 

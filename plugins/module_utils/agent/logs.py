@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 TAIL_LINES = 20
 LONGEST_TAIL = 64 * 1024
 LONGEST_ERROR = 16 * 1024
+LONGEST_LINE = 1024 * 1024
+"""What is longer is given in parts: a program may never end its line."""
 FOLLOW_PAUSE_S = 0.2
 GONE = "[muster: {:.1f} MiB of this log are gone, as it grew beyond its bounds]\n"
 
@@ -87,34 +89,45 @@ def follow(
 def _whole_lines(path: str, place: int, unfinished_too: bool) -> Iterator[tuple[bytes, int]]:
     """Give the lines from `place` on, each with the place behind it. What a log has lost to its bounds is said."""
     try:
-        file = open(path, "rb")  # noqa: SIM115  (closed below, whoever stops reading)
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return
-    with file:
-        size = os.fstat(file.fileno()).st_size
-        for start, end in bounded.pieces(file.fileno(), place):
-            if start > place:
-                start += _rest_of_line(file, start, end)
-                yield GONE.format((start - place) / 2**20).encode(), start
-            place = start
-            file.seek(place)
-            while place < end:
-                text = file.readline(end - place)
-                if not text:
-                    return
-                if not text.endswith(b"\n"):
-                    if end >= size and not unfinished_too:
-                        return
-                    text += b"\n"
-                    place -= 1
-                place += len(text)
-                yield text, place
+    try:
+        size, rest = os.fstat(handle).st_size, b""
+        while place < size:
+            there = bounded.next_piece(handle, place, size)
+            if there > place:  # the middle has been given back, perhaps a moment ago
+                if rest:
+                    yield rest + b"\n", place
+                    rest = b""
+                there += _rest_of_line(handle, there)
+                yield GONE.format((there - place) / 2**20).encode(), there
+                place = there
+                continue
+            part = os.pread(handle, bounded.GRAIN - place % bounded.GRAIN, place)
+            if not part:
+                break
+            if b"\0" in part and bounded.next_piece(handle, place, size) > place:
+                continue  # it was given back while it was read
+            begin = place - len(rest)
+            place += len(part)
+            *whole, rest = (rest + part).split(b"\n")
+            for line in whole:
+                begin += len(line) + 1
+                yield line + b"\n", begin
+            if len(rest) > LONGEST_LINE:
+                yield rest + b"\n", place
+                rest = b""
+        if rest and unfinished_too:
+            yield rest + b"\n", place
+    finally:
+        os.close(handle)
 
 
-def _rest_of_line(file: BinaryIO, start: int, end: int) -> int:
+def _rest_of_line(handle: int, place: int) -> int:
     """Return how long the rest of the line is of which a hole has taken the beginning."""
-    file.seek(start)
-    return len(file.readline(min(end - start, LONGEST_TAIL)))
+    part = os.pread(handle, LONGEST_TAIL, place)
+    return part.find(b"\n") + 1 or len(part)
 
 
 def _start_of_last(path: str, lines: int | None) -> int:

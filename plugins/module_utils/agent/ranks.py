@@ -10,7 +10,7 @@ import contextlib
 import os
 import signal
 
-from . import bounded, environment, hang, logs, oom, preflight, processes, stacks
+from . import bounded, environment, hang, logs, oom, preflight, processes, record, stacks
 from .clock import now
 
 TYPE_CHECKING = False
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     Document = dict[str, Any]
 
 CANNOT_EXECUTE = 126
-SECRET = "********"
 SHORTEST_SECRET = 4
 """A shorter value would be found in every second word."""
 
@@ -98,7 +97,7 @@ class Ranks:
     def bound_logs(self) -> None:
         """Called every few seconds: keep each log to what it may take of the disk, if the file system can do that."""
         for rank in self.documents:
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, AttributeError):  # a C library may not have the call
                 bounded.trim(rank["log"], self._spec["max_log_mib"] * 2**20)
 
     def left(self) -> list[Process]:
@@ -125,7 +124,7 @@ class Ranks:
     def _masked(self, text: str) -> str:
         """The text as it may leave the node: without the values of the job's secrets. The log itself stays as it is."""
         for value in self._secrets:
-            text = text.replace(value, SECRET)
+            text = text.replace(value, record.SECRET)
         return text
 
     def time_limit_failure(self) -> Document:

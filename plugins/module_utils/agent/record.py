@@ -9,6 +9,7 @@ The shape is in docs/agent.md. A reader adds what the file cannot say: that its 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     Document = dict[str, Any]
 
 LIVE = ("starting", "running")
+SECRET = "********"
 
 
 def write_json(path: str, document: Document, mode: int = 0o644) -> None:
@@ -73,6 +75,22 @@ def status_path(layout: Layout, job: str, attempt: int) -> str:
 
 def spec_path(layout: Layout, job: str, attempt: int) -> str:
     return os.path.join(layout.attempt(job, attempt), "spec.json")
+
+
+def forget_secrets(layout: Layout, job: str, attempt: int) -> None:
+    """Take the values of secrets out of the spec of an attempt that has ended: it stays, but nobody needs them."""
+    path = spec_path(layout, job, attempt)
+    spec = read_json(path) or {}
+    known = [(process["env"], name) for process in spec.get("processes", []) for name in spec.get("secrets", [])]
+    shown = [(env, name) for env, name in known if env.get(name, SECRET) != SECRET]
+    for env, name in shown:
+        env[name] = SECRET
+    if shown:
+        try:
+            write_json(path, spec, mode=0o600)
+        except OSError:  # a full disk, say
+            with contextlib.suppress(OSError):
+                os.unlink(path)
 
 
 def stop_path(layout: Layout, job: str, attempt: int) -> str:

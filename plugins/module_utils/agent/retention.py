@@ -34,9 +34,10 @@ def forget_old(layout: Layout) -> None:
                 _remove(path)
     aged = sorted((_age(record.status_path(layout, *attempt)), attempt) for attempt in layout.attempts())
     for place, (age, attempt) in enumerate(aged):
-        if (place >= FEW and age > OLD_S) or (place >= MANY and age > DAY_S):
-            status = record.look(layout, *attempt)
-            if status and record.ended(status) and not status["left"]:
+        status = record.look(layout, *attempt)
+        if status and record.ended(status) and not status["left"]:
+            record.forget_secrets(layout, *attempt)  # its supervisor may have died before it could
+            if (place >= FEW and age > OLD_S) or (place >= MANY and age > DAY_S):
                 path = layout.attempt(*attempt)
                 nameless = os.path.join(layout.jobs, f".{os.path.basename(path)}.{os.getpid()}.gone")
                 with contextlib.suppress(OSError):

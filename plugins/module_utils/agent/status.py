@@ -45,6 +45,9 @@ def survey(layout: Layout, also: list[tuple[str, int]]) -> list[Document]:
     """Return the status of every attempt that has not ended, or of which something is left, and of those in `also`
     whatever became of them. What this node does not know is not there."""
     found = _all(layout, layout.attempts())
+    for status in found:
+        if status["state"] == "lost" and not status["left"]:
+            record.forget_secrets(layout, status["job"], status["attempt"])
     return [
         status
         for status in found

@@ -103,6 +103,8 @@ def _end_leftovers(layout: Layout, status: Document, grace_s: float) -> Document
                 processes.send(process, signal.SIGTERM)
         time.sleep(LOOK_AGAIN_S)
         left = record.leftovers(status)
+    if not left:
+        record.forget_secrets(layout, status["job"], status["attempt"])
     at = now()
     status.update(left=len(left), ended_at=status["ended_at"] or at, updated_at=at)
     record.write_json(record.status_path(layout, status["job"], status["attempt"]), status)

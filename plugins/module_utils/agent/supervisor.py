@@ -10,7 +10,6 @@ Nothing may be imported after it has begun: the agent's file may be replaced whi
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import sys
@@ -20,7 +19,7 @@ from . import accounts, gate, link, preflight, processes, record, retention, soc
 from .clock import now
 from .errors import AgentError
 from .locks import Locks
-from .ranks import SECRET, Ranks
+from .ranks import Ranks
 from .stop import ABORT_GRACE_S
 from .wake import Wake
 
@@ -230,17 +229,6 @@ class Supervisor:
             os.chown(self._directory, -1, account.gid)
         os.chmod(self._directory, 0o750)
 
-    def _forget_secrets(self) -> None:
-        """The spec stays with the record of the attempt, but not what nobody needs any more."""
-        for process in self._spec["processes"]:
-            process["env"].update({name: SECRET for name in self._spec["secrets"] if name in process["env"]})
-        path = record.spec_path(self._layout, self._spec["job"], self._spec["attempt"])
-        try:
-            record.write_json(path, self._spec, mode=0o600)
-        except OSError:  # a full disk, say
-            with contextlib.suppress(OSError):
-                os.unlink(path)
-
     def _finish(self, state: str) -> None:
         """End everything the job has started: SIGTERM, the grace, SIGKILL; then close the record."""
         abort = self._broken or bool(self.status["lost"])
@@ -267,7 +255,7 @@ class Supervisor:
             self._wake.wait(time.monotonic() + (KILL_PAUSE_S if patient else TICK_S))
             left = self._left()
         self.status["left"] = 0
-        self._forget_secrets()
+        record.forget_secrets(self._layout, self._spec["job"], self._spec["attempt"])
         self._locks.release()  # before the record says so: who reads it may start the next job at once
         self._end(state)
         while self._link.awaited() and not self._stop_wanted():

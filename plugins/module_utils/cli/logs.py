@@ -51,7 +51,7 @@ def sources(job: Document, rank: int | None, number: int | None = None) -> list[
         raise InvalidInput(f"job {job['id']} is {job['state']} and has written nothing yet")
     if number is not None and number not in attempts:
         raise InvalidInput(f"job {job['id']} has no attempt {number}: its last is {len(attempts)}")
-    number = number or len(attempts)
+    number = number or max((one for one, attempt in attempts.items() if attempt["started_at"]), default=len(attempts))
     plan = attempts[number]["plan"]
     if rank is not None and not 0 <= rank < plan["world_size"]:
         raise InvalidInput(f"job {job['id']} has no rank {rank}: its ranks are 0 to {plan['world_size'] - 1}")

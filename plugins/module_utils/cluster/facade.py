@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from ..model import Admin, Job, JobSpec, Lease, Node, NodeFacts, before, iso, moment, utc_now
+from ..model import Admin, InvalidTransition, Job, JobSpec, Lease, Node, NodeFacts, before, iso, moment, parse, utc_now
 from ..scheduling import RankPlan
 from ..store import Draft, Record, Store, open_store
 from . import imports, jobs, nodes, retention
@@ -20,6 +20,9 @@ from .history import has_node, ids_of, touching
 from .jobs import Outcome
 from .nodes import NodeChange
 from .view import View
+
+ATTENDED_FOR = timedelta(seconds=60)
+"""How long after its last word a launch is taken to follow its job."""
 
 
 class Cluster:
@@ -210,10 +213,38 @@ class Cluster:
         told = "; ".join(f"{node} {words}" for node, words in (said or {}).items())
         with self._change(f"give back leases of attempt {attempt} of {job}{told and f': {told}'}") as draft:
             found = find(draft, job)
+            if attempt == len(found.attempts) and found.state in ("ALLOCATED", "STARTING", "RUNNING"):
+                raise InvalidTransition(f"attempt {attempt} of job {job} is {found.state}, and not over")
             if said:
                 found = jobs.refuse(draft, found, attempt, said)
             self._give_back(draft, found, cleared, doubtful or {}, attempt)
             return found
+
+    def unwanted(self, job: str, reason: str) -> tuple[Job, list[Lease]]:
+        """Somebody wants the job to end: no attempt of it is begun from now on. Returns it, and all its leases."""
+        with self._change(f"end {job}: {reason}") as draft:
+            found = jobs.unwanted(draft, find(draft, job), reason)
+            return found, [lease for lease in nodes.load_leases(draft) if lease.job == found.id]
+
+    def holding(self, job: str) -> tuple[Job, list[Lease]]:
+        """The job, and all leases that it holds, at one moment."""
+        tables = self.store.read()
+        found = find(tables, job)
+        return found, [lease for lease in nodes.load_leases(tables) if lease.job == found.id]
+
+    def attended(self, job: str) -> bool:
+        """Whether a launch that follows the job has said so a moment ago (see :meth:`attend`)."""
+        at = self.store.contacts(_launch_of(job)).get(_launch_of(job))
+        return at is not None and self._clock() - parse(at) < ATTENDED_FOR
+
+    def attend(self, job: str) -> None:
+        """A launch follows the job, and starts it again if need be; to be said again before :data:`ATTENDED_FOR`."""
+        self._seen({_launch_of(job): self._now()})
+
+    def leave(self, job: str) -> None:
+        """It does not any more."""
+        if not self.dry_run:
+            self.store.forget_contact(_launch_of(job))
 
     def release(
         self,
@@ -288,6 +319,11 @@ class Cluster:
 
     def _now(self) -> str:
         return iso(self._clock())
+
+
+def _launch_of(job: str) -> str:
+    """As what the launch that follows a job is seen. No node has such a name."""
+    return f"launch of job {job}"
 
 
 def open_cluster(

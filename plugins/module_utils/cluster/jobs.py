@@ -8,7 +8,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -50,11 +50,15 @@ class Outcome:
     reason: str = ""
     failure: dict[str, Any] | None = None
     blamed: tuple[str, ...] = ()
+    unknown: bool = False
+    """Whether it is only that a node has no record of it: it may have ended well, long ago."""
 
     @property
     def mendable(self) -> bool:
         """Whether the job may do better when it is started again."""
-        return self.state in ("FAILED", "LOST") and (self.failure or {}).get("cause") != "time_limit"
+        if self.unknown or (self.failure or {}).get("cause") == "time_limit":
+            return False
+        return self.state in ("FAILED", "LOST")
 
 
 def submit(draft: Draft, spec: JobSpec, *, who: str, now: datetime) -> Job:
@@ -76,8 +80,10 @@ def allocate(draft: Draft, job: Job, *, within: Collection[str] | None, now: dat
     """
     lapse(draft, now)
     job = _moved(find(draft, job.id), "ALLOCATED")
+    if job.unwanted:
+        raise InvalidTransition(f"job {job.id} is to end: {job.unwanted}")
     nodes = load_nodes(draft)
-    if within is not None:
+    if within is not None and not job.ran:  # a node may have been forgotten since
         for name in within:
             if name not in nodes:
                 raise unknown_node(name, nodes)
@@ -126,6 +132,8 @@ def _place(job: Job, offered: Sequence[Capacity]) -> list[Placement]:
 def starting(draft: Draft, job: Job, epoch: int) -> Job:
     """From now on the leases stay until the nodes say that nothing is left."""
     _fence(job, epoch)
+    if job.unwanted:
+        raise InvalidTransition(f"job {job.id} is to end: {job.unwanted}")
     for lease in _leases_of(draft, job):
         draft.put("leases", lease.model_copy(update={"until": None}).model_dump(mode="json"))
     return _put(draft, _moved(job, "STARTING"), {})
@@ -151,7 +159,9 @@ def finish(draft: Draft, job: Job, epoch: int, outcome: Outcome, *, now: datetim
     """The attempt has ended so. Its leases go by :func:`release`, node by node. A job that ran, and may be restarted,
     waits for that, QUEUED."""
     _fence(job, epoch)
-    again = job.state == "RUNNING" and starts_again(job, outcome)
+    again = (job.state == "RUNNING" or bool(job.ran)) and starts_again(job, outcome)
+    if job.unwanted and outcome.state == "LOST":
+        outcome = replace(outcome, state="CANCELED", reason=f"{job.unwanted}; {outcome.reason}")
     waiting = job.state == "QUEUED"
     if waiting and outcome.state != "CANCELED":
         raise InvalidTransition(f"job {job.id} is QUEUED and cannot become {outcome.state}: nothing of it is going on")
@@ -166,7 +176,7 @@ def finish(draft: Draft, job: Job, epoch: int, outcome: Outcome, *, now: datetim
 
 def starts_again(job: Job, outcome: Outcome) -> bool:
     """Whether a job that runs, and ends so, is to be started again."""
-    return outcome.mendable and job.restarts < job.spec.max_restarts
+    return outcome.mendable and not job.unwanted and job.restarts < job.spec.max_restarts
 
 
 def withdraw(draft: Draft, job: Job, epoch: int, *, reason: str, now: datetime) -> None:
@@ -181,6 +191,14 @@ def withdraw(draft: Draft, job: Job, epoch: int, *, reason: str, now: datetime) 
         return
     job = _put(draft, _moved(job, "FAILED"), {"ended_at": iso(now), "reason": f"not started: {reason}"})
     _queued_again(draft, job)
+
+
+def unwanted(draft: Draft, job: Job, reason: str) -> Job:
+    """From now on no attempt of it is allocated or begun."""
+    if job.state not in ENDED:
+        job = job.model_copy(update={"unwanted": reason})
+        draft.put("jobs", job.model_dump(mode="json"))
+    return job
 
 
 def give_up(draft: Draft, job: Job, why: str, *, now: datetime) -> Job:
@@ -221,12 +239,27 @@ def release(
     mine = _leases_of(draft, job, attempt)
     given = [lease for lease in mine if lease.node in cleared]
     draft.remove("leases", [lease.id for lease in given])
+    _offer_again(draft, job, given, who=who, now=now)
     for lease in mine:
         if lease.node in doubtful and lease not in given:
             draft.put("leases", lease.model_copy(update={"until": None}).model_dump(mode="json"))
-            admin = Admin(state="drained", by=who, at=iso(now), reason=f"job {job.id}: {doubtful[lease.node]}")
+            admin = Admin(state="drained", by=who, at=iso(now), reason=f"{_doubt(job)}{doubtful[lease.node]}")
             administer(draft, [lease.node], admin)
     return given
+
+
+def _offer_again(draft: Draft, job: Job, given: Collection[Lease], *, who: str, now: datetime) -> None:
+    """Take back the drain of nodes that could not give a lease back, and now have."""
+    nodes, kept = load_nodes(draft), {lease.node for lease in _leases_of(draft, job)}
+    for name in {lease.node for lease in given} - kept:
+        admin = nodes[name].admin if name in nodes else None
+        if admin and admin.state == "drained" and admin.reason.startswith(_doubt(job)):
+            administer(draft, [name], Admin(state="enabled", by=who, at=iso(now)))
+
+
+def _doubt(job: Job) -> str:
+    """How the reason begins why a node that keeps a lease of ``job`` is drained."""
+    return f"job {job.id}: "
 
 
 def lapse(draft: Draft, now: datetime) -> list[Job]:

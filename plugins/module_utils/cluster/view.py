@@ -84,7 +84,7 @@ class View:
             "restarts": restarts(attempt["started_at"] for attempt in job["attempts"]),
             "world_size": plan.get("world_size"),
             "nodes": [part["node"] for part in plan.get("nodes", [])],
-            "failure": last.get("failure"),
+            "failure": next((one["failure"] for one in reversed(job["attempts"]) if one["started_at"]), None),
             "leased": sorted(self._leased.get(job["id"], ()), key=natural),
         }
 

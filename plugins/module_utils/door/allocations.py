@@ -50,8 +50,10 @@ def _allocate(call: Call) -> Result:
 def when_free(call: Call, cluster: Cluster, wanted: str | JobSpec) -> tuple[Job, RankPlan]:
     """Allocate now or, where the user waits for capacity, as soon as there is some. Check mode does not wait.
 
-    Who holds what is missing is asked about only then: most launches need not hear from other jobs' nodes.
+    Who holds what is missing is asked about only then: most launches need not hear from other jobs' nodes. A job that
+    waits for its restart waits also for nodes that are out of service: it has just lost some.
     """
+    again = isinstance(wanted, str) and cluster.job(wanted).awaits_restart
     deadline = time.monotonic() + (0 if call.check_mode else call.params["wait_for_capacity_s"])
     told, next_settling = "", time.monotonic()
     while True:
@@ -59,7 +61,7 @@ def when_free(call: Call, cluster: Cluster, wanted: str | JobSpec) -> tuple[Job,
         try:
             return cluster.allocate(wanted, within=call.params["within"])
         except NoCapacity as error:
-            if error.permanent:
+            if error.permanent and not again:
                 raise
             if time.monotonic() >= min(next_settling, deadline) and not call.check_mode:
                 next_settling = time.monotonic() + RETRY_S

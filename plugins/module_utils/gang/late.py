@@ -24,10 +24,11 @@ WORDS = {
 
 
 def late_leases(job: Job, leases: Iterable[Lease]) -> dict[int, list[Lease]]:
-    """Of the leases of ``job``, those of attempts that are behind it, by the attempt's number."""
+    """Of the leases of ``job``, those of attempts that are behind it, by the attempt's number. All of one moment."""
     found: dict[int, list[Lease]] = defaultdict(list)
+    last = len(job.attempts)
     for lease in leases:
-        if lease.job == job.id and (lease.attempt != len(job.attempts) or job.awaits_restart):
+        if lease.job == job.id and (lease.attempt < last or (lease.attempt == last and job.awaits_restart)):
             found[lease.attempt].append(lease)
     return dict(found)
 

@@ -10,12 +10,24 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from ..cluster import Cluster, starts_again
-from ..model import InvalidInput, InvalidTransition, Job, Lease, NoCapacity, StaleEpoch, natural, parse, utc_now
+from ..model import (
+    InvalidInput,
+    InvalidTransition,
+    Job,
+    Lease,
+    NoCapacity,
+    NotFound,
+    StaleEpoch,
+    natural,
+    parse,
+    utc_now,
+)
 from .ask import Dial
 from .late import end_late, late_leases, words
 from .report import Report, Status
 from .restart import Means, restart_gang
 from .settle import age_of, carry_out
+from .start import with_secrets
 from .stop import stop_gang
 from .survey import Survey, survey_all
 from .verdict import Verdict, judge
@@ -124,8 +136,8 @@ def _settled(
         return Finding(job.id, job.name, names, verdict.found, _intent(job, verdict))
     try:
         after = carry_out(cluster, dial, job, verdict, reports)
-    except (InvalidTransition, StaleEpoch):  # somebody else, a launch perhaps, settled it at the same moment
-        return Finding(job.id, job.name, names, f"is {cluster.job(job.id).state}: somebody else has settled it")
+    except (InvalidTransition, StaleEpoch, NotFound):  # a launch perhaps, at the same moment
+        return Finding(job.id, job.name, names, f"{verdict.found}; somebody else has settled it meanwhile")
     left = [lease.node for lease in cluster.leases(job.id) if lease.node in reports]
     done = f"is {after.state}" if after.state != job.state else ""
     if verdict.over:
@@ -144,7 +156,10 @@ def _late(cluster: Cluster, dial: Dial, job: Job, attempt: int, epoch: int, repo
     if not said or cluster.dry_run:
         done = "would be stopped where it runs, its leases given back: it does not count" if said else ""
         return Finding(job.id, job.name, names, found, done)
-    end_late(cluster, dial, job, attempt, epoch, reports)
+    try:
+        end_late(cluster, dial, job, attempt, epoch, reports)
+    except (InvalidTransition, NotFound):
+        return Finding(job.id, job.name, names, f"{found}; somebody else has settled it meanwhile")
     left = [lease.node for lease in cluster.leases(job.id) if lease.attempt == attempt]
     return Finding(job.id, job.name, names, found, f"does not count; {_given(len(reports), left)}")
 
@@ -202,18 +217,28 @@ def _orphans(
 def _restarted(cluster: Cluster, dial: Dial, job: Job, means: Means) -> Finding:
     """A job that waits for its restart gets it, unless its nodes are missing: then it goes on waiting."""
     nth = f"restart {job.restarts + 1} of {job.spec.max_restarts}"
+    if cluster.attended(job.id):
+        return Finding(job.id, job.name, (), f"{job.reason}; its launch is to start it again")
     if cluster.dry_run:
-        return Finding(job.id, job.name, (), job.reason, f"would be started again ({nth})")
+        return Finding(job.id, job.name, (), job.reason, _intended(job, nth))
     try:
         after = restart_gang(cluster, dial, job, means)
     except (NoCapacity, InvalidInput) as error:
         return Finding(job.id, job.name, (), f"{job.reason}; waits for nodes: {error}")
-    except InvalidTransition:
-        return Finding(job.id, job.name, (), f"{job.reason}; somebody else starts it again")
+    except (InvalidTransition, StaleEpoch, NotFound):
+        return Finding(job.id, job.name, (), f"{job.reason}; somebody else starts it again, or ends it")
     if isinstance(after, Job):
         return Finding(job.id, job.name, (), job.reason, f"is {after.state}: {after.reason}")
     names = tuple(part.node for part in after.plan.nodes)
     return Finding(job.id, job.name, names, job.reason, f"runs again ({nth})")
+
+
+def _intended(job: Job, nth: str) -> str:
+    try:
+        with_secrets(job.spec, None)
+    except InvalidInput as error:
+        return f"would be given up: {error}"
+    return f"would be started again ({nth})"
 
 
 def _ended(cluster: Cluster, dial: Dial, node: str, status: Status) -> Finding:

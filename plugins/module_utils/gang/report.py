@@ -60,7 +60,7 @@ def skew_in(reply: AgentReply, now: datetime) -> timedelta:
 
 def no_record(node: str) -> Status:
     """The status of an attempt that ``node`` does not know: it has lost it, and has nothing of it."""
-    return {"state": "lost", "left": 0, "reason": f"{node} has no record of it"}
+    return {"state": "lost", "left": 0, "unknown": True, "reason": f"{node} has no record of it"}
 
 
 def refusal(reports: Iterable[Report]) -> str:
@@ -100,7 +100,8 @@ def outcome(reports: Sequence[Report], aborted: str = "") -> Outcome:
         names = sorted({*missed, *(one.node for one in gone)}, key=natural)
         tellers = gone or [one for one in reports if missed.intersection((one.status or {}).get("lost", []))]
         said = dict.fromkeys(one.error or str((one.status or {}).get("reason")) for one in tellers)
-        return Outcome("LOST", f"lost {', '.join(names)}: {'; '.join(said)}", blamed=tuple(names))
+        unknown = not missed and all((one.status or {}).get("unknown") for one in gone)
+        return Outcome("LOST", f"lost {', '.join(names)}: {'; '.join(said)}", blamed=tuple(names), unknown=unknown)
     if all(one.state == "succeeded" for one in reports):
         return Outcome("SUCCEEDED")
     reasons = dict.fromkeys(str(one.status["reason"]) for one in reports if one.status and one.status.get("reason"))

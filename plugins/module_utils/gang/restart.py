@@ -6,8 +6,10 @@ cause."""
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from ..cluster import Cluster, Outcome
@@ -18,6 +20,8 @@ from .report import Report
 from .settle import settle_gang
 from .start import NotStarted, Started, start_gang, with_secrets
 
+ATTEND_S = 15.0
+"""How often a launch says that it follows its job."""
 LOOK_AGAIN_S = 2.0
 """How often it is looked whether somebody else's restart has come about."""
 
@@ -30,6 +34,8 @@ class Means:
     within: Collection[str] | None = None
     preflight: bool = True
     say: Callable[[str], None] = lambda line: None
+    prepare: Callable[[Job], None] = lambda job: None
+    """Called before the nodes of an attempt are spoken to for the first time."""
 
 
 def restart_gang(
@@ -46,6 +52,7 @@ def restart_gang(
     except InvalidInput as error:
         return _given_up(cluster, job, error)
     given = allocate(job.id) if allocate else cluster.allocate(job.id, within=means.within)[0]
+    means.prepare(given)
     try:
         return start_gang(
             cluster,
@@ -73,11 +80,28 @@ def follow_with_restarts(
     """As :func:`.follow_gang`, through all attempts that the job may have.
 
     A restart for which ``allocate`` finds no nodes is given up. What somebody else, a ``recover.yml`` for one, has
-    started is followed as well.
+    started is followed as well. Raises what :func:`.follow_gang` does.
     """
+    if job.spec.max_restarts == 0:
+        return follow_gang(cluster, dial, job, say=say, every_s=every_s)
+    with _attending(cluster, job.id):
+        return _follow_on(cluster, dial, job, means, allocate, say, every_s)
+
+
+def _follow_on(
+    cluster: Cluster,
+    dial: Dial,
+    job: Job,
+    means: Means,
+    allocate: Callable[[str], Job],
+    say: Callable[[Job, dict[str, Report]], None],
+    every_s: float,
+) -> Ended:
     doubtful: dict[str, str] = {}
+    told = ""
     while job.state not in ENDED:
-        if job.state == "RUNNING":
+        if job.state == "RUNNING" or not job.ran:
+            means.prepare(job)
             number = len(job.attempts)
             ended = follow_gang(cluster, dial, job, say=say, every_s=every_s)
             doubtful |= ended.doubtful
@@ -88,11 +112,34 @@ def follow_with_restarts(
             nth = f"restart {job.restarts + 1} of {job.spec.max_restarts}"
             means.say(f"{job.name} ({job.id}) {job.reason}; {nth}")
             job = _restarted(cluster, dial, job, means, allocate)
-        else:  # somebody else restarts it
+        else:
+            line = f"attempt {len(job.attempts)} of {job.name} ({job.id}) is begun by somebody else"
+            if line != told:
+                means.say(line)
+                told = line
             time.sleep(LOOK_AGAIN_S)
             cluster.lapse()
             job = _settled(cluster, dial, cluster.job(job.id))
     return Ended(job, _end(job), doubtful)
+
+
+@contextmanager
+def _attending(cluster: Cluster, job: str) -> Iterator[None]:
+    """Let others know that the job is followed, and started again if need be."""
+    over = threading.Event()
+
+    def attend() -> None:
+        while not over.wait(ATTEND_S):
+            with suppress(MusterError):  # whoever does not see it may start the job again first
+                cluster.attend(job)
+
+    cluster.attend(job)
+    threading.Thread(target=attend, daemon=True).start()
+    try:
+        yield
+    finally:
+        over.set()
+        cluster.leave(job)
 
 
 def _restarted(cluster: Cluster, dial: Dial, job: Job, means: Means, allocate: Callable[[str], Job]) -> Job:

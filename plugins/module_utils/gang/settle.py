@@ -43,7 +43,7 @@ def settle_gang(cluster: Cluster, dial: Dial, job: Job) -> Job:
     A job of which one part has failed is over: the other parts are stopped. Nothing is concluded from the silence of a
     node.
     """
-    leases = cluster.leases(job.id)
+    job, leases = cluster.holding(job.id)
     late = late_leases(job, leases)
     for attempt, mine in late.items():
         job = end_late(cluster, dial, job, attempt, mine[0].epoch, _ask(dial, mine))

@@ -145,7 +145,11 @@ def _ask_all(
         fan_out({name: partial(start, name) for name in requests}, heard)
     except BaseException:
         # An interruption: nobody would look after what may run by now.
-        release_gang(cluster, dial, job, "the launch was interrupted")
+        why = "the launch was interrupted"
+        if job.ran:
+            _undo(cluster, dial, job, epoch, list(requests), why)
+        else:
+            release_gang(cluster, dial, job, why)
         raise
     for thread in recall:
         thread.join()
@@ -156,20 +160,27 @@ def _ask_all(
 
 def _take_back(cluster: Cluster, dial: Dial, job: Job, epoch: int, reports: Mapping[str, Report]) -> None:
     """Undo a start that did not come about. Where it is not certain that nothing runs, stop it and say so."""
-    certain = all(one.state == "refused" or one.code in UNREACHED for one in reports.values())
-    if not certain:
-        asked = [name for name, one in reports.items() if one.state != "refused" and one.code not in UNREACHED]
-        after = stop_gang(dial, asked, job.id, len(job.attempts), epoch, "the launch failed")
-        doubtful = doubts(one for one in after.values() if one.status is not None or one.error)
-        if doubtful:
-            reason = f"the start failed: {refusal(reports.values())}"
-            cleared = [name for name in reports if name not in doubtful]
-            cluster.finish(job.id, epoch, Outcome("FAILED", reason), cleared=cleared, doubtful=doubtful)
-            raise NotStarted(
-                f"job {job.name} ({job.id}) failed to start: {refusal(reports.values())}",
-                f"{', '.join(doubtful)} could not say that nothing is left, and is drained",
-            )
-    cluster.withdraw(job.id, epoch, reason=refusal(reports.values()))
+    asked = [name for name, one in reports.items() if one.state != "refused" and one.code not in UNREACHED]
+    why = refusal(reports.values())
+    if doubtful := _undo(cluster, dial, job, epoch, asked, why):
+        raise NotStarted(
+            f"job {job.name} ({job.id}) failed to start: {why}",
+            f"{', '.join(doubtful)} could not say that nothing is left, and is drained",
+        )
+
+
+def _undo(cluster: Cluster, dial: Dial, job: Job, epoch: int, asked: Collection[str], why: str) -> dict[str, str]:
+    """Stop what may run on the nodes that were ``asked`` to start it, and take the attempt back. Nodes that cannot say
+    that nothing is left (name -> why) make it a failure instead, and are drained."""
+    after = stop_gang(dial, asked, job.id, len(job.attempts), epoch, "the launch failed")
+    doubtful = doubts(one for one in after.values() if one.status is not None or one.error)
+    if doubtful:
+        cleared = [part.node for part in _planned(job)[0].nodes if part.node not in doubtful]
+        failed = Outcome("FAILED", f"the start failed: {why}")
+        cluster.finish(job.id, epoch, failed, cleared=cleared, doubtful=doubtful)
+    else:
+        cluster.withdraw(job.id, epoch, reason=why)
+    return doubtful
 
 
 def _planned(job: Job) -> tuple[RankPlan, int]:

@@ -47,8 +47,10 @@ def to_be_released(cluster: Cluster, references: Sequence[str]) -> list[Job]:
 
 def release_gang(cluster: Cluster, dial: Dial, job: Job, reason: str) -> tuple[Job, dict[str, str]]:
     """End ``job`` wherever it holds a lease, and give those leases back. Returns it, and the nodes left in doubt."""
+    # First of all: whoever follows it would start it again.
+    job, leases = cluster.unwanted(job.id, reason)
     held: dict[int, list[Lease]] = defaultdict(list)
-    for lease in cluster.leases(job.id):
+    for lease in leases:
         held[lease.attempt].append(lease)
     last, released = len(job.attempts), job
     doubtful: dict[str, str] = {}

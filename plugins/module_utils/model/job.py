@@ -236,6 +236,8 @@ class Job(BaseModel):
     started_at: str | None = None
     ended_at: str | None = None
     reason: str = ""
+    unwanted: str = ""
+    """Why somebody wants it to end, from then on: it is not started again."""
 
     @property
     def attempt(self) -> Attempt | None:

@@ -116,6 +116,10 @@ class DirectoryStore:
         """Note that these nodes were seen; an older time never replaces a newer one."""
         liveness.contacted(self.path, seen)
 
+    def forget_contact(self, name: str) -> None:
+        """Forget when this was seen, if it ever was."""
+        liveness.forget(self.path, name)
+
     def pending(self) -> bool:
         """Whether there are transactions that are not in the snapshot yet."""
         with self._mutex:

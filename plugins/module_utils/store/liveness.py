@@ -72,6 +72,12 @@ def contacted(place: Path, seen: Mapping[str, str]) -> None:
         os.utime(place / DIRECTORY)
 
 
+def forget(place: Path, name: str) -> None:
+    """Forget when this was seen."""
+    with said_of(place / DIRECTORY, "written"), contextlib.suppress(FileNotFoundError):
+        os.unlink(_file(place, name))
+
+
 def forget_first_schema(place: Path) -> None:
     """Remove the file that held these times before schema 2."""
     for name in ("liveness.json", "liveness.lock"):

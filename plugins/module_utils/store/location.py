@@ -37,6 +37,8 @@ class Store(Protocol):
 
     def contacted(self, seen: Mapping[str, str]) -> None: ...
 
+    def forget_contact(self, name: str) -> None: ...
+
 
 def default_location() -> str:
     """``MUSTER_STORE``, else a directory of the user's (XDG base directory specification)."""

@@ -120,6 +120,33 @@ def test_who_follows_slowly_is_told_what_has_gone_meanwhile(log: Log) -> None:
     assert any(GONE.fullmatch(line) for line in seen)
 
 
+def test_what_is_given_back_while_it_is_read_is_told_and_not_read_as_nothing(log: Log) -> None:
+    with log.path.open("a") as file:
+        file.writelines(LINE.format(number) for number in range(80_000))
+    seen: list[str] = []
+    output = os.open(os.devnull, os.O_WRONLY)
+
+    def write(text: bytes) -> None:
+        if len(seen) == 1000:
+            bounded.trim(str(log.path), 2 * MIB)
+        seen.append(text.decode()[:-1])
+
+    logs.follow({"": str(log.path)}, None, lambda: True, write, output)
+    os.close(output)
+    there = numbers(seen)
+    assert there == sorted(set(there)) and there[-1] == 79_999
+    assert sum(GONE.fullmatch(line) is not None for line in seen) == 1
+    assert max(map(len, seen)) <= 100
+
+
+def test_a_line_that_never_ends_is_given_in_parts(tmp_path: Path) -> None:
+    path = tmp_path / "rank-0.log"
+    path.write_text("x" * 3 * MIB + "\nlast\n")
+    lines = logs.read(str(path), None)
+    assert "".join(lines[:-1]) == "x" * 3 * MIB
+    assert lines[-1] == "last" and max(map(len, lines)) < 2 * MIB
+
+
 def test_the_log_of_a_rank_is_kept_to_what_the_job_allows(node: Node) -> None:
     spec = {**node.spec([sys.executable, "-c", WRITES]), "max_log_mib": 1}
     node.start(spec)

@@ -251,3 +251,16 @@ def test_the_values_of_secrets_do_not_stay_on_the_node(node: Node) -> None:
     assert kept.stat().st_mode & 0o777 == 0o600
     found = [path for path in node.state_dir.rglob("*") if path.is_file() and b"hush-hush" in path.read_bytes()]
     assert found == []
+
+
+def test_they_go_also_where_the_supervisor_died(node: Node) -> None:
+    spec = node.spec(["sleep", "600"])
+    spec["processes"][0]["env"] |= {"API_TOKEN": "hush-hush"}
+    spec["secrets"] = ["API_TOKEN"]
+    node.start(spec)
+    node.kill_supervisor(spec)
+    kept = node.directory(spec) / "spec.json"
+    until(
+        lambda: node.call("survey", "--also", f"{spec['job']}.1") and "hush-hush" not in kept.read_text(), "it is gone"
+    )
+    assert json.loads(kept.read_text())["processes"][0]["env"]["API_TOKEN"] == "********"

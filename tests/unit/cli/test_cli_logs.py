@@ -16,7 +16,8 @@ from pathlib import Path
 
 import pytest
 from muster.cluster import Cluster
-from muster.gang import Means, follow_with_restarts
+from muster.gang import Means, NotStarted, follow_with_restarts
+from muster.model import Job
 from muster.store import DirectoryStore
 
 from tests.unit.samples import facts, spec
@@ -258,6 +259,21 @@ class TestAttempts:
             done = muster("logs", restarted, "--attempt", number, "--rank", "0")
             assert (done.returncode, done.stdout) == (0, f"attempt {number} of rank 0\n")
 
+    def test_one_that_never_ran_hides_nothing_of_the_one_before(
+        self, launch: Callable[..., Running], muster: Muster
+    ) -> None:
+        started = launch(command=["sh", "-c", "echo here; exit 7"], nodes=1, max_restarts=1)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("muster.gang.restart.start_gang", refused)
+            ended = follow_with_restarts(
+                started.cluster, started.dial, started.job, Means(), allocate=lambda name: allocated(started, name)
+            )
+        assert [one.state for one in ended.job.attempts] == ["FAILED", "FAILED"]
+        assert muster("logs", ended.job.id, "--rank", "0").stdout == "here\n"
+        page = muster("job", ended.job.id).stdout
+        assert "failed first: exit code 7" in page and "not restarted: its nodes refuse it" in page
+        assert "The last lines of its log:" in page
+
     def test_one_that_there_was_not_is_refused(self, muster: Muster, restarted: str) -> None:
         done = muster("logs", restarted, "--attempt", "3")
         assert (done.returncode, done.stdout) == (1, "")
@@ -269,3 +285,14 @@ class TestAttempts:
         assert lines[0] == ["ATTEMPT", "EPOCH", "STATE", "NODES", "STARTED", "TOOK", "WHY"]
         assert [(line[0], line[2]) for line in lines[1:3]] == [("1", "FAILED"), ("2", "SUCCEEDED")]
         assert lines[1][-1].endswith("failed first: exit code 7")
+
+
+def allocated(started: Running, name: str) -> Job:
+    """The next attempt of a job, which its nodes refuse."""
+    job = started.cluster.allocate(name)[0]
+    started.cluster.withdraw(name, job.attempts[-1].epoch, reason="its nodes refuse it")
+    return job
+
+
+def refused(*_arguments: object, **_options: object) -> None:
+    raise NotStarted("its nodes refuse it")

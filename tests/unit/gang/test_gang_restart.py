@@ -6,14 +6,25 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from muster.cluster import Cluster
-from muster.gang import Means, follow_with_restarts, recover_gangs, release_gang, settle_gangs, start_gang
+from muster.cluster import Cluster, Outcome
+from muster.gang import (
+    Means,
+    follow_with_restarts,
+    recover_gangs,
+    release_gang,
+    settle_gang,
+    settle_gangs,
+    start_gang,
+)
+from muster.model import InvalidInput, InvalidTransition
 
 from .conftest import eventually, processes_of, spec
 
@@ -209,6 +220,115 @@ def test_a_job_is_let_go_of_with_all_of_its_attempts(cluster, nodes):
     after, doubtful = release_gang(cluster, nodes.dial, cluster.job(job.id), "no longer wanted")
     assert (after.state, doubtful) == ("CANCELED", {})
     assert (cluster.leases(), processes_of(job)) == ([], [])
+
+
+def test_a_job_that_is_let_go_of_is_not_started_again_by_who_follows_it(cluster, nodes):
+    """The follower may hear of the end first, and that a node does not answer."""
+    job = running(cluster, nodes, "exec sleep 600", nodes=2, max_restarts=3)
+    (first, second) = [part["node"] for part in job.attempt.plan["nodes"]]
+    with ThreadPoolExecutor(2) as pool:
+        follower = pool.submit(follow, cluster, nodes, job)
+        nodes.cut = {second}
+        after, doubtful = release_gang(cluster, nodes.dial, job, "no longer wanted")
+        ended = follower.result()
+    assert (ended.job.state, after.state, len(ended.job.attempts)) == ("CANCELED", "CANCELED", 1)
+    assert ended.job.reason.startswith("no longer wanted")
+    assert (list(doubtful), [lease.node for lease in cluster.leases()]) == ([second], [second])
+    nodes.cut.clear()
+    recover(cluster, nodes)
+    assert (cluster.leases(), processes_of(job)) == ([], [])
+
+
+def test_a_job_as_it_was_a_moment_ago_does_not_make_its_new_attempt_a_late_one(cluster, nodes):
+    job = running(cluster, nodes, "[ $MUSTER_ATTEMPT = 2 ] || exit 7; exec sleep 600", nodes=1)
+    eventually(lambda: nodes.status(job.attempt.plan["nodes"][0]["node"], job)["state"] == "failed", "it fails")
+    recover(cluster, nodes)
+    for stale in (job, job.model_copy(update={"state": "QUEUED"})):
+        assert settle_gang(cluster, nodes.dial, stale).state == "RUNNING"
+        assert [lease.attempt for lease in cluster.leases()] == [2]
+    with pytest.raises(InvalidTransition, match=f"attempt 2 of job {job.id} is RUNNING, and not over"):
+        cluster.give_back(job.id, 2, cleared=ALL)
+
+
+def test_who_recovers_leaves_a_restart_to_the_launch_that_waits_for_it(cluster, nodes):
+    """That has the secrets, and knows where the job may run."""
+    env = {"API_TOKEN": "hush"}
+    script = "[ $MUSTER_ATTEMPT = 1 ] && exit 7; [ ${#API_TOKEN} = 4 ]"
+    job, _plan = cluster.allocate(spec(script, nodes=1, max_restarts=1, env=env))
+    started = start_gang(cluster, nodes.dial, job, env=env).job
+    waits, there_is_room = threading.Event(), threading.Event()
+
+    def allocate(name):
+        waits.set()
+        assert there_is_room.wait(60)
+        return cluster.allocate(name, within=[*ALL, "n9"])[0]
+
+    with ThreadPoolExecutor(1) as pool:
+        means = Means(env, ALL)
+        launch = pool.submit(follow_with_restarts, cluster, nodes.dial, started, means, allocate=allocate)
+        assert waits.wait(60)
+        ((_nodes, found, done),) = recover(cluster, nodes)
+        there_is_room.set()
+    assert found.endswith("exit code 7; its launch is to start it again")
+    assert (done, launch.result().job.state) == ("", "SUCCEEDED"), "n9 was forgotten meanwhile"
+    assert not cluster.attended(job.id)
+
+
+def test_a_restart_that_is_interrupted_is_no_end(cluster, nodes, monkeypatch):
+    job = running(cluster, nodes, "[ $MUSTER_ATTEMPT = 1 ] && exit 7; exec sleep 600")
+    eventually(lambda: nodes.status("n1", job)["state"] == "failed", "it fails")
+
+    def interrupted(calls, heard):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("muster.gang.start.fan_out", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            recover_gangs(cluster, nodes.dial, ALL)
+    waiting = cluster.job(job.id)
+    assert (waiting.awaits_restart, waiting.attempt.reason) == (True, "not started: the launch was interrupted")
+    assert cluster.leases() == []
+    assert recover(cluster, nodes)[0][2] == "runs again (restart 1 of 1)"
+
+
+def test_a_restart_whose_launcher_died_before_it_ran_waits_again(cluster, nodes):
+    job = running(cluster, nodes, "[ $MUSTER_ATTEMPT = 1 ] && exit 7; exec sleep 600", nodes=1)
+    eventually(lambda: nodes.status(job.attempt.plan["nodes"][0]["node"], job)["state"] == "failed", "it fails")
+    settle_gangs(cluster, nodes.dial)
+    again, _plan = cluster.allocate(job.id)
+    cluster.starting(job.id, again.attempt.epoch)
+    cluster.finish(job.id, again.attempt.epoch, Outcome("FAILED", "its launch was interrupted"), cleared=ALL)
+    assert cluster.job(job.id).awaits_restart
+    assert recover(cluster, nodes)[0][2] == "runs again (restart 1 of 1)"
+
+
+def test_an_end_that_a_node_has_forgotten_is_no_reason_to_run_again(cluster, nodes):
+    job = running(cluster, nodes, "exit 0", nodes=1)
+    (node,) = [part["node"] for part in job.attempt.plan["nodes"]]
+    eventually(lambda: nodes.status(node, job)["state"] == "succeeded", "it succeeds")
+    shutil.rmtree(nodes.directory / node / "jobs" / f"{job.id}.1")
+    recover(cluster, nodes)
+    assert (cluster.job(job.id).state, cluster.job(job.id).reason) == (
+        "LOST",
+        f"lost {node}: {node} has no record of it",
+    )
+
+
+def test_a_node_that_could_not_answer_is_offered_again_when_it_can(cluster, nodes):
+    job = running(cluster, nodes, "exec sleep 600", nodes=1)
+    old = given_up(cluster, nodes, job)
+    assert cluster.nodes()[old].admin.state == "drained"
+    recover(cluster, nodes)
+    assert cluster.nodes()[old].admin.state == "enabled"
+    cluster.drain([old], reason="a fan is broken")
+    settle_gangs(cluster, nodes.dial)
+    assert cluster.nodes()[old].admin.reason == "a fan is broken", "what people say stays"
+
+
+def test_only_what_runs_or_has_run_can_be_followed(cluster, nodes):
+    job = cluster.submit(spec("exit 0", max_restarts=1))
+    with pytest.raises(InvalidInput, match="is QUEUED: only a job that runs can be followed"):
+        follow(cluster, nodes, job)
 
 
 def environment(pid):
