@@ -22,7 +22,7 @@ def ready(lab: Lab, directory: Path) -> Fleet:
         assert provisioned.rc == 0, provisioned.out
     for node in lab.nodes:
         lab.take_gpus(node)
-        fleet.shell(node, "rm -rf /var/lib/muster/jobs/*")
+        fleet.shell(node, "systemctl stop 'muster-*.service'; rm -rf /var/lib/muster/jobs/*")
     return fleet
 
 

@@ -25,6 +25,9 @@ LONGEST_S = 12.0
 PATIENCE_S = 90
 WAITS = ["sh", "-c", "while [ ! -e /tmp/may-end ]; do sleep 0.2; done; [ $RANK != 3 ] || exit 7"]
 
+CUT = "pids=$(pgrep -f '^sshd: .*@notty') && kill -KILL $pids && echo $pids"
+"""Ends the connections of a node, and prints something if there were any."""
+
 
 def kill(process: subprocess.Popen[str]) -> None:
     os.killpg(process.pid, signal.SIGKILL)
@@ -92,8 +95,7 @@ def test_a_launch_whose_connections_are_cut_connects_again_and_tells_the_exit_co
     process = fleet.begin("launch", job={"name": "cut", "command": WAITS, "nodes": 3})
     wait_until(lambda: runs(fleet), PATIENCE_S, "it runs", 0.2)
     for node in ("n001", "n002", "n003"):
-        cut = fleet.shell(node, "pids=$(pgrep -f '^sshd: .*@notty') && kill -KILL $pids && echo $pids")
-        assert cut, "there was a connection to cut"
+        wait_until(lambda node=node: fleet.shell(node, CUT) != "", PATIENCE_S, "a connection to cut", 0.1)
     job = fleet.job("cut")
     may_end(fleet, job)
     out, _err = process.communicate(timeout=PATIENCE_S)
