@@ -70,6 +70,9 @@ jobs:
     reason:
       description: Why it is in that state.
       type: str
+    unwanted:
+      description: Why somebody wants it to end, if somebody does. It is not started again then.
+      type: str
     spec:
       description: What was asked for.
       type: dict

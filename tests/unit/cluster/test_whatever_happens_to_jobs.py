@@ -101,7 +101,7 @@ class Life(RuleBasedStateMachine):
         assert self.cluster.job(job.id) == before
 
     @precondition(lambda self: self.cluster.view().jobs)
-    @rule(data=st.data(), verb=st.sampled_from(["allocate", "starting", "running", "withdraw", "give_up"]))
+    @rule(data=st.data(), verb=st.sampled_from(["allocate", "starting", "running", "withdraw", "give_up", "unwanted"]))
     def step(self, data: st.DataObject, verb: str) -> None:
         job = self._any(data)
         number = job.attempt.epoch if job.attempt else 0
@@ -110,9 +110,12 @@ class Life(RuleBasedStateMachine):
             "starting": lambda: self.cluster.starting(job.id, number),
             "running": lambda: self.cluster.running(job.id, number),
             "withdraw": lambda: self.cluster.withdraw(job.id, number),
+            "unwanted": lambda: self.cluster.unwanted(job.id, "somebody said so"),
             "give_up": lambda: self.cluster.give_up(job.id, "there is no node for it"),
         }
         self._try(acts[verb])
+        now = {row["id"]: len(row["attempts"]) for row in self.cluster.view().jobs}
+        assert not job.unwanted or now.get(job.id, 0) <= len(job.attempts), "it is to end, and not begun again"
 
     @precondition(lambda self: self.cluster.view().jobs)
     @rule(
