@@ -235,7 +235,7 @@ class Cluster:
     def attended(self, job: str) -> bool:
         """Whether a launch that follows the job has said so a moment ago (see :meth:`attend`)."""
         at = self.store.contacts(_launch_of(job)).get(_launch_of(job))
-        return at is not None and self._clock() - parse(at) < ATTENDED_FOR
+        return at is not None and abs(self._clock() - parse(at)) < ATTENDED_FOR  # clocks are put back, too
 
     def attend(self, job: str) -> None:
         """A launch follows the job, and starts it again if need be; to be said again before :data:`ATTENDED_FOR`."""

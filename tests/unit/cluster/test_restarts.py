@@ -162,3 +162,19 @@ def test_a_restart_without_nodes_says_so_and_still_waits(cluster: Cluster) -> No
     with pytest.raises(NoCapacity, match="3 whole nodes"):
         cluster.allocate(job.id)
     assert cluster.job(job.id) == job
+
+
+def test_a_launch_follows_a_job_as_long_as_it_says_so(cluster: Cluster, clock: Clock) -> None:
+    job = started(cluster, nodes=1, max_restarts=1)
+    assert not cluster.attended(job.id)
+    cluster.attend(job.id)
+    clock.passes(59)
+    assert cluster.attended(job.id)
+    for jump in (2, -3600):
+        clock.passes(jump)
+        assert not cluster.attended(job.id)
+    cluster.attend(job.id)
+    cluster.leave(job.id)
+    cluster.leave(job.id)
+    assert not cluster.attended(job.id)
+    assert all(row["last_seen"] is None or row["name"] in ALL for row in cluster.view().nodes)
