@@ -250,7 +250,7 @@ def release(
 
 def _offer_again(draft: Draft, job: Job, given: Collection[Lease], *, who: str, now: datetime) -> None:
     """Take back the drain of nodes that could not give a lease back, and now have."""
-    nodes, kept = load_nodes(draft), {lease.node for lease in _leases_of(draft, job)}
+    nodes, kept = load_nodes(draft), {lease.node for lease in load_leases(draft) if lease.job == job.id}
     for name in {lease.node for lease in given} - kept:
         admin = nodes[name].admin if name in nodes else None
         if admin and admin.state == "drained" and admin.reason.startswith(_doubt(job)):

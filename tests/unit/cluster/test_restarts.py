@@ -178,3 +178,19 @@ def test_a_launch_follows_a_job_as_long_as_it_says_so(cluster: Cluster, clock: C
     cluster.leave(job.id)
     assert not cluster.attended(job.id)
     assert all(row["last_seen"] is None or row["name"] in ALL for row in cluster.view().nodes)
+
+
+def test_a_node_is_offered_again_when_it_has_given_back_all_that_it_could_not(cluster: Cluster) -> None:
+    """Both attempts were on n1, which has room for two."""
+    cluster.drain(["n2", "n3"], reason="a fan is broken")
+    job = started(cluster, slots=1, max_restarts=1)
+    for number in (1, 2):
+        job = cluster.finish(job.id, epoch(job), Outcome("LOST", "lost n1"), doubtful={"n1": "no answer"})
+        assert cluster.nodes()["n1"].admin.state == "drained"
+        if number == 1:
+            cluster.resume(["n1"])
+            job = again(cluster, job)
+    for number, state in ((2, "drained"), (1, "enabled")):
+        cluster.give_back(job.id, number, cleared=["n1"])
+        assert cluster.nodes()["n1"].admin.state == state
+    assert cluster.view().violations == []
