@@ -112,6 +112,7 @@ class CallbackModule(CallbackBase):
         self._watching = False
         self._ended = True
         self._at_work = False
+        self._told_to_end = False
 
     def set_options(self, task_keys: Any = None, var_options: Any = None, direct: Any = None) -> None:
         super().set_options(task_keys=task_keys, var_options=var_options, direct=direct)
@@ -206,6 +207,8 @@ class CallbackModule(CallbackBase):
             self._display.warning(f"the callback cluster_state could not do its part: {error}")
         finally:
             self._at_work = False
+            if self._told_to_end:
+                self._on_sigterm(signal.SIGTERM, None)
 
     def _at_exit(self) -> None:
         """The run ended without a recap: Ctrl-C, or an error of Ansible's own."""
@@ -213,10 +216,14 @@ class CallbackModule(CallbackBase):
             self._end(orderly=False, show=False)
 
     def _on_sigterm(self, number: int, frame: FrameType | None) -> None:
-        """Comes before Ansible's own handler, which ends the process without what was registered for its exit."""
+        """Comes before Ansible's own handler, which ends the process without what was registered for its exit. What is
+        being written down at this moment is finished first."""
+        if self._at_work:
+            self._told_to_end = True
+            return
         try:
-            if not self._at_work:
-                self._at_exit()
+            self._told_to_end = False
+            self._at_exit()
         finally:
             if callable(self._ansible_handler):
                 self._ansible_handler(number, frame)
