@@ -159,7 +159,7 @@ def finish(draft: Draft, job: Job, epoch: int, outcome: Outcome, *, now: datetim
     """The attempt has ended so. Its leases go by :func:`release`, node by node. A job that ran, and may be restarted,
     waits for that, QUEUED."""
     _fence(job, epoch)
-    again = (job.state == "RUNNING" or bool(job.ran)) and starts_again(job, outcome)
+    again = starts_again(job, outcome)
     if job.unwanted and outcome.state == "LOST":
         outcome = replace(outcome, state="CANCELED", reason=f"{job.unwanted}; {outcome.reason}")
     waiting = job.state == "QUEUED"
@@ -175,8 +175,9 @@ def finish(draft: Draft, job: Job, epoch: int, outcome: Outcome, *, now: datetim
 
 
 def starts_again(job: Job, outcome: Outcome) -> bool:
-    """Whether a job that runs, and ends so, is to be started again."""
-    return outcome.mendable and not job.unwanted and job.restarts < job.spec.max_restarts
+    """Whether a job that ends so is to be started again: one that has run, and of which an attempt is going on."""
+    going_on = job.state in ("STARTING", "RUNNING") and bool(job.ran)
+    return going_on and outcome.mendable and not job.unwanted and job.restarts < job.spec.max_restarts
 
 
 def withdraw(draft: Draft, job: Job, epoch: int, *, reason: str, now: datetime) -> None:

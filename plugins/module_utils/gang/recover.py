@@ -174,10 +174,16 @@ def _intent(job: Job, verdict: Verdict) -> str:
     if verdict.idle:
         return ""
     state = verdict.end.state if verdict.end else "RUNNING" if verdict.runs else job.state
-    if verdict.end and (job.state == "RUNNING" or verdict.runs) and starts_again(job, verdict.end):
+    if verdict.end and starts_again(_running(job) if verdict.runs else job, verdict.end):
         return "would be started again, what is left of it stopped"
     told = f"would be {state}" if state != job.state else "would give its leases back"
     return f"{told}, what is left of it stopped" if verdict.over and state != "SUCCEEDED" else told
+
+
+def _running(job: Job) -> Job:
+    """The job as it is when the state says that its last attempt runs."""
+    attempt = job.attempts[-1].model_copy(update={"started_at": job.attempts[-1].allocated_at})
+    return job.model_copy(update={"state": "RUNNING", "attempts": [*job.attempts[:-1], attempt]})
 
 
 def _strangers(cluster: Cluster, dial: Dial, surveys: Iterable[Survey], settled: Sequence[Lease]) -> Iterator[Finding]:

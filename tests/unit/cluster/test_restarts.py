@@ -99,6 +99,16 @@ def test_a_restart_that_its_nodes_refuse_still_waits_and_may_be_given_up(cluster
         cluster.give_up(job.id, "again")
 
 
+def test_a_job_that_was_given_up_is_not_started_again_when_its_node_tells_the_truth(cluster: Cluster) -> None:
+    job = started(cluster, nodes=1, max_restarts=1)
+    (node,) = [part["node"] for part in job.attempt.plan["nodes"]]
+    stale = epoch(job)
+    cluster.finish(job.id, stale, Outcome("LOST", f"lost {node}"), doubtful={node: "no answer"})
+    cluster.give_up(job.id, "there is no other node")
+    job = cluster.finish(job.id, stale, Outcome("FAILED", "exit code 3", FAILURE), cleared=[node])
+    assert (job.state, job.reason, job.restarts) == ("FAILED", "exit code 3", 0)
+
+
 def test_a_restart_that_nobody_starts_in_time_waits_again(cluster: Cluster, clock: Clock) -> None:
     job = failed(cluster, started(cluster, nodes=1, max_restarts=1))
     cluster.allocate(job.id)
