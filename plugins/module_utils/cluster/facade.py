@@ -66,7 +66,7 @@ class Cluster:
 
     def leases(self, job: str | None = None) -> list[Lease]:
         """All leases, or those of the job with this id."""
-        return [lease for lease in nodes.load_leases(self.store.read()) if job in (None, lease.job)]
+        return nodes.load_leases(self.store.read(), job)
 
     def held(self) -> tuple[list[Job], list[Lease]]:
         """All leases, and the jobs that hold them (oldest first, as far as the state has them), at one moment."""
@@ -176,7 +176,7 @@ class Cluster:
             waits = found.state == "QUEUED"  # what earlier attempts still hold is for their nodes to give back
             if waits or (found.state == "ALLOCATED" and epoch == current):
                 found = jobs.finish(draft, found, current, Outcome("CANCELED", reason), now=self._clock())
-                held = [] if waits else [lease.node for lease in nodes.load_leases(draft) if lease.job == found.id]
+                held = [] if waits else [lease.node for lease in nodes.load_leases(draft, found.id)]
                 self._give_back(draft, found, held, {})
             return found
 
@@ -224,13 +224,13 @@ class Cluster:
         """Somebody wants the job to end: no attempt of it is begun from now on. Returns it, and all its leases."""
         with self._change(f"end {job}: {reason}") as draft:
             found = jobs.unwanted(draft, find(draft, job), reason)
-            return found, [lease for lease in nodes.load_leases(draft) if lease.job == found.id]
+            return found, nodes.load_leases(draft, found.id)
 
     def holding(self, job: str) -> tuple[Job, list[Lease]]:
         """The job, and all leases that it holds, at one moment."""
         tables = self.store.read()
         found = find(tables, job)
-        return found, [lease for lease in nodes.load_leases(tables) if lease.job == found.id]
+        return found, nodes.load_leases(tables, found.id)
 
     def attended(self, job: str) -> bool:
         """Whether a launch that follows the job has said so a moment ago (see :meth:`attend`)."""

@@ -80,8 +80,7 @@ def allocate(draft: Draft, job: Job, *, within: Collection[str] | None, now: dat
     """
     lapse(draft, now)
     job = _moved(find(draft, job.id), "ALLOCATED")
-    if job.unwanted:
-        raise InvalidTransition(f"job {job.id} is to end: {job.unwanted}")
+    _refuse_unwanted(job)
     nodes = load_nodes(draft)
     if within is not None and not job.ran:  # a node may have been forgotten since
         for name in within:
@@ -132,8 +131,7 @@ def _place(job: Job, offered: Sequence[Capacity]) -> list[Placement]:
 def starting(draft: Draft, job: Job, epoch: int) -> Job:
     """From now on the leases stay until the nodes say that nothing is left."""
     _fence(job, epoch)
-    if job.unwanted:
-        raise InvalidTransition(f"job {job.id} is to end: {job.unwanted}")
+    _refuse_unwanted(job)
     for lease in _leases_of(draft, job):
         draft.put("leases", lease.model_copy(update={"until": None}).model_dump(mode="json"))
     return _put(draft, _moved(job, "STARTING"), {})
@@ -251,7 +249,7 @@ def release(
 
 def _offer_again(draft: Draft, job: Job, given: Collection[Lease], *, who: str, now: datetime) -> None:
     """Take back the drain of nodes that could not give a lease back, and now have."""
-    nodes, kept = load_nodes(draft), {lease.node for lease in load_leases(draft) if lease.job == job.id}
+    nodes, kept = load_nodes(draft), {lease.node for lease in load_leases(draft, job.id)}
     for name in {lease.node for lease in given} - kept:
         admin = nodes[name].admin if name in nodes else None
         if admin and admin.state == "drained" and admin.reason.startswith(_doubt(job)):
@@ -285,7 +283,7 @@ def is_active(job: Job) -> bool:
 def _leases_of(draft: Draft, job: Job, attempt: int | None = None) -> list[Lease]:
     """The leases of an attempt, or of the last one."""
     number = attempt or len(job.attempts)
-    return [lease for lease in load_leases(draft) if lease.job == job.id and lease.attempt == number]
+    return [lease for lease in load_leases(draft, job.id) if lease.attempt == number]
 
 
 def _queued_again(draft: Draft, job: Job) -> Job:
@@ -303,6 +301,11 @@ def _fence(job: Job, epoch: int) -> None:
             f"job {job.id} is at epoch {current}; epoch {epoch} has nothing to say any more",
             "another launch or a release took over",
         )
+
+
+def _refuse_unwanted(job: Job) -> None:
+    if job.unwanted:
+        raise InvalidTransition(f"job {job.id} is to end: {job.unwanted}")
 
 
 def _moved(job: Job, state: State) -> Job:

@@ -30,9 +30,9 @@ def load_nodes(tables: Tables) -> dict[str, Node]:
     return {row["name"]: restored(Node, row, f"node {row['name']}") for row in tables.all("nodes")}
 
 
-def load_leases(tables: Tables) -> list[Lease]:
-    """All leases."""
-    return [restored(Lease, row, f"lease {row['id']}") for row in tables.all("leases")]
+def load_leases(tables: Tables, job: str | None = None) -> list[Lease]:
+    """All leases, or those of the job with this id."""
+    return [restored(Lease, row, f"lease {row['id']}") for row in tables.all("leases") if job in (None, row["job"])]
 
 
 def sync(draft: Draft, facts: Sequence[NodeFacts], *, keep: Collection[str] | None, now: str) -> list[NodeChange]:
