@@ -42,9 +42,8 @@ def pieces(handle: int, place: int = 0) -> Iterator[tuple[int, int]]:
     """Give where what is there of an open file begins and ends, from `place` on."""
     size = os.fstat(handle).st_size
     while place < size:
-        try:
-            start = os.lseek(handle, place, os.SEEK_DATA)
-        except OSError:  # a hole up to the end
+        start = next_piece(handle, place, size)
+        if start == size:
             return
         place = os.lseek(handle, start, os.SEEK_HOLE)
         yield start, place

@@ -45,9 +45,8 @@ def stop(
                 code = TIMED_OUT
     answer: Document = {"attempt": status}
     if code and status:
-        many = status["left"] != 1
-        what = f"{status['left'] or 'some'} process{'es' if many else ''} of job {job} do{'' if many else 'es'} not die"
-        answer["error"] = {"code": "unkillable", "message": what, "hint": "drain the node and look at it"}
+        message = f"{status['left'] or 'some'} of the processes of job {job} cannot be killed"
+        answer["error"] = {"code": "unkillable", "message": message, "hint": "drain the node and look at it"}
     return answer, code
 
 

@@ -58,7 +58,7 @@ def test_it_keeps_its_lease_and_the_node_is_drained_until_it_has_gone(cluster, n
     (node,) = [part["node"] for part in job.attempt.plan["nodes"]]
     after, doubtful = release_gang(cluster, nodes.dial, job, "no longer wanted")
     assert (after.state, list(doubtful)) == ("CANCELED", [node])
-    assert f"1 process of job {job.id} does not die" in doubtful[node]
+    assert f"1 of the processes of job {job.id} cannot be killed" in doubtful[node]
     assert state_of(process) == "D"
     admin = cluster.nodes()[node].admin
     assert (admin.state, admin.reason) == ("drained", f"job {job.id}: {doubtful[node]}")
