@@ -84,16 +84,14 @@ class ActionModule(FleetAction):
     def _follow(self, call: Call, cluster: Cluster) -> Result:
         job = cluster.job(call.params["job"])
         if job.state in ENDED:  # somebody else has settled it
-            outcome = Outcome(job.state, job.reason, job.ran[-1].failure if job.ran else None)
             return {
                 "failed": job.state != "SUCCEEDED",
-                "msg": told(job.name, job.id, outcome, job.restarts),
+                "msg": told(job.name, job.id, Outcome.of(job), job.restarts),
                 "job": _brief(job),
                 "doubtful": {},
             }
         if call.check_mode:
             return {"msg": f"{_title(job)} {job.state}", "job": _brief(job), "doubtful": {}}
-        self.fleet.prepare_for(cluster, [job])
         begun = time.monotonic()
 
         def progress(now: Job, reports: dict[str, Report]) -> None:

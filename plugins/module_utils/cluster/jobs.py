@@ -53,6 +53,11 @@ class Outcome:
     unknown: bool = False
     """Whether it is only that a node has no record of it: it may have ended well, long ago."""
 
+    @classmethod
+    def of(cls, job: Job) -> Outcome:
+        """How a job has ended, as the state has it: with the failure of its last attempt that ran."""
+        return cls(job.state, job.reason, job.ran[-1].failure if job.ran else None)
+
     @property
     def mendable(self) -> bool:
         """Whether the job may do better when it is started again."""

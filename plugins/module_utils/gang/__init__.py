@@ -8,7 +8,7 @@ from __future__ import annotations
 from .follow import Ended, OutOfTouch, follow_gang
 from .recover import Finding, Recovered, recover_gangs
 from .report import Report, first_failure, outcome, told
-from .restart import Means, follow_with_restarts, restart_gang
+from .restart import Means, follow_with_restarts
 from .settle import settle_gang, settle_gangs
 from .start import NotStarted, Started, start_gang
 from .stop import release_gang, stop_gang, to_be_released
@@ -28,7 +28,6 @@ __all__ = [
     "outcome",
     "recover_gangs",
     "release_gang",
-    "restart_gang",
     "settle_gang",
     "settle_gangs",
     "start_gang",

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 from ..agent.stop import ABORT_GRACE_S
 from ..cluster import Cluster, Outcome
+from ..model import ENDED as OVER
 from ..model import Attempt, InvalidInput, InvalidTransition, Job, MusterError, StaleEpoch, natural
 from .ask import Dial, ask, not_asked
 from .report import ENDED, Report, doubts, outcome
@@ -102,6 +103,8 @@ def follow_gang(
     silent = {name: one.error for name, one in ended.items() if one.state == "silent"}
     settled = _settled(cluster, job.id, attempt, end, cleared, doubtful)
     cluster.contacted([name for name in names if name not in silent], silent)
+    if settled.state in OVER and settled.state != end.state:  # somebody wanted it to end, or told how it has
+        end = Outcome.of(settled)
     return Ended(settled, end, doubtful)
 
 

@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from ..cluster import Cluster, Outcome
-from ..model import ENDED, InvalidInput, InvalidTransition, Job, MusterError, NoCapacity, StaleEpoch, counted
+from ..model import ENDED, InvalidInput, InvalidTransition, Job, MusterError, NoCapacity, counted
 from .ask import Dial
 from .follow import Ended, follow_gang
 from .report import Report
@@ -83,6 +83,7 @@ def follow_with_restarts(
     started is followed as well. Raises what :func:`.follow_gang` does.
     """
     if job.spec.max_restarts == 0:
+        means.prepare(job)
         return follow_gang(cluster, dial, job, say=say, every_s=every_s)
     with _attending(cluster, job.id):
         return _follow_on(cluster, dial, job, means, allocate, say, every_s)
@@ -119,8 +120,8 @@ def _follow_on(
                 told = line
             time.sleep(LOOK_AGAIN_S)
             cluster.lapse()
-            job = _settled(cluster, dial, cluster.job(job.id))
-    return Ended(job, _end(job), doubtful)
+            job = settle_gang(cluster, dial, job)
+    return Ended(job, Outcome.of(job), doubtful)
 
 
 @contextmanager
@@ -161,15 +162,3 @@ def _given_up(cluster: Cluster, job: Job, error: MusterError) -> Job:
         return cluster.give_up(job.id, str(error))
     except InvalidTransition:  # it was canceled, or has failed in a way that leaves nodes in doubt
         return cluster.job(job.id)
-
-
-def _settled(cluster: Cluster, dial: Dial, job: Job) -> Job:
-    try:
-        return settle_gang(cluster, dial, job)
-    except (InvalidTransition, StaleEpoch):
-        return cluster.job(job.id)
-
-
-def _end(job: Job) -> Outcome:
-    last = job.ran[-1] if job.ran else None
-    return Outcome(job.state, job.reason, last.failure if last else None)

@@ -25,13 +25,7 @@ def settle_gangs(cluster: Cluster, dial: Dial) -> list[Job]:
     jobs, leases = cluster.held()
     before, held = {job.id: job for job in jobs}, Counter(lease.job for lease in leases)
 
-    def settle(job: Job) -> Job:
-        try:
-            return settle_gang(cluster, dial, job)
-        except (InvalidTransition, StaleEpoch):
-            return cluster.job(job.id)  # somebody else, another launch perhaps, settled it at the same moment
-
-    settled = fan_out({name: partial(settle, job) for name, job in before.items()})
+    settled = fan_out({name: partial(settle_gang, cluster, dial, job) for name, job in before.items()})
     after = {name: outcome.get() for name, outcome in settled.items()}
     left = Counter(lease.job for lease in cluster.leases())
     return [job for name, job in after.items() if job.state != before[name].state or left[name] != held[name]]
@@ -41,8 +35,15 @@ def settle_gang(cluster: Cluster, dial: Dial, job: Job) -> Job:
     """Ask the nodes that hold leases of ``job``; end and release it if it is over, else leave it as it is.
 
     A job of which one part has failed is over: the other parts are stopped. Nothing is concluded from the silence of a
-    node.
+    node. If somebody else, another launch perhaps, settles it at the same moment, it is returned as that left it.
     """
+    try:
+        return _settled(cluster, dial, job)
+    except (InvalidTransition, StaleEpoch):
+        return cluster.job(job.id)
+
+
+def _settled(cluster: Cluster, dial: Dial, job: Job) -> Job:
     job, leases = cluster.holding(job.id)
     late = late_leases(job, leases)
     for attempt, mine in late.items():

@@ -233,6 +233,7 @@ def test_a_job_that_is_let_go_of_is_not_started_again_by_who_follows_it(cluster,
         ended = follower.result()
     assert (ended.job.state, after.state, len(ended.job.attempts)) == ("CANCELED", "CANCELED", 1)
     assert ended.job.reason.startswith("no longer wanted")
+    assert (ended.outcome.state, ended.outcome.reason) == ("CANCELED", ended.job.reason), "and so it is told"
     assert (list(doubtful), [lease.node for lease in cluster.leases()]) == ([second], [second])
     nodes.cut.clear()
     recover(cluster, nodes)
