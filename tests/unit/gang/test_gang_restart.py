@@ -315,15 +315,17 @@ def test_an_end_that_a_node_has_forgotten_is_no_reason_to_run_again(cluster, nod
     )
 
 
-def test_a_node_that_could_not_answer_is_offered_again_when_it_can(cluster, nodes):
+@pytest.mark.parametrize("drained", [False, True])
+def test_a_node_that_could_not_answer_is_offered_again_when_it_can_unless_somebody_drained_it(cluster, nodes, drained):
     job = running(cluster, nodes, "exec sleep 600", nodes=1)
     old = given_up(cluster, nodes, job)
     assert cluster.nodes()[old].admin.state == "drained"
+    if drained:
+        cluster.drain([old], reason="a fan is broken")
     recover(cluster, nodes)
-    assert cluster.nodes()[old].admin.state == "enabled"
-    cluster.drain([old], reason="a fan is broken")
-    settle_gangs(cluster, nodes.dial)
-    assert cluster.nodes()[old].admin.reason == "a fan is broken", "what people say stays"
+    assert [lease.attempt for lease in cluster.leases()] == [2]
+    admin = cluster.nodes()[old].admin
+    assert (admin.state, admin.reason) == (("drained", "a fan is broken") if drained else ("enabled", ""))
 
 
 def test_only_what_runs_or_has_run_can_be_followed(cluster, nodes):
