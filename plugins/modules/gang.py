@@ -65,7 +65,9 @@ options:
     type: bool
     default: true
   wait_for_capacity_s:
-    description: With O(state=finished), how many seconds a restart waits for nodes that other jobs hold.
+    description:
+      - With O(state=finished), how many seconds a restart waits for nodes that other jobs hold, or that are out of
+        service.
     type: int
     default: 0
   progress_s:

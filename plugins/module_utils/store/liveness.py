@@ -1,7 +1,7 @@
 # Copyright (c) 2026 The Muster authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""When each node was last seen: the time of a file beside the state, one a node.
+"""When each node was last seen, or a launch that follows a job: the time of a file beside the state, one for each.
 
 Ten thousand heartbeats every ten seconds would be 27 GB of journal a day, for nothing that anybody decides on later. A
 file's time costs no flush and no lock, and is lost without harm.
