@@ -17,6 +17,10 @@ except ImportError:  # FleetAction says what is missing
     pass
 
 
+WIDEST = 60
+"""Cells that are longer do not make their column wider."""
+
+
 class ActionModule(FleetAction):
     """Runs in the control process, once for all nodes."""
 
@@ -53,7 +57,7 @@ def _document(one: Finding) -> Result:
 
 
 def _table(findings: list[Finding]) -> list[str]:
-    """A line a finding, in columns."""
+    """A line a finding, in columns; a cell that is much too long for its column is out of line, and no other is."""
     if not findings:
         return []
     rows = [
@@ -61,7 +65,8 @@ def _table(findings: list[Finding]) -> list[str]:
         for one in findings
     ]
     rows.insert(0, ("JOB", "NODES", "FOUND", "DONE"))
-    widths = [max(len(row[column]) for row in rows) for column in range(3)]
+    lengths = [sorted(len(row[column]) for row in rows) for column in range(3)]
+    widths = [max(length for length in column if length <= max(WIDEST, column[0])) for column in lengths]
     return ["  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[3]]) for row in rows]
 
 
