@@ -163,8 +163,10 @@ def finish(draft: Draft, job: Job, epoch: int, outcome: Outcome, *, now: datetim
     waits for that, QUEUED."""
     _fence(job, epoch)
     again = starts_again(job, outcome)
-    if job.unwanted and outcome.state == "LOST":
-        outcome = replace(outcome, state="CANCELED", reason=f"{job.unwanted}; {outcome.reason}")
+    if job.unwanted and outcome.state in ("CANCELED", "LOST"):
+        # Whoever hears of it first tells the same: why it was to end, not by which way the nodes came to know.
+        lost = f"; {outcome.reason}" if outcome.state == "LOST" else ""
+        outcome = replace(outcome, state="CANCELED", reason=f"{job.unwanted}{lost}")
     waiting = job.state == "QUEUED"
     if waiting and outcome.state != "CANCELED":
         raise InvalidTransition(f"job {job.id} is QUEUED and cannot become {outcome.state}: nothing of it is going on")

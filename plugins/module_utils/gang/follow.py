@@ -103,9 +103,8 @@ def follow_gang(
     silent = {name: one.error for name, one in ended.items() if one.state == "silent"}
     settled = _settled(cluster, job.id, attempt, end, cleared, doubtful)
     cluster.contacted([name for name in names if name not in silent], silent)
-    if settled.state in OVER and settled.state != end.state:  # somebody wanted it to end, or told how it has
-        end = Outcome.of(settled)
-    return Ended(settled, end, doubtful)
+    # Somebody else may have wanted it to end, or told how it has: what the state has counts.
+    return Ended(settled, Outcome.of(settled) if settled.state in OVER else end, doubtful)
 
 
 def _out_of_touch(cluster: Cluster, job: Job, silent: dict[str, str]) -> OutOfTouch:

@@ -99,6 +99,22 @@ def test_a_restart_that_its_nodes_refuse_still_waits_and_may_be_given_up(cluster
         cluster.give_up(job.id, "again")
 
 
+@pytest.mark.parametrize(
+    ("heard", "told"),
+    [
+        (Outcome("CANCELED", "n2: n1: alice said so"), "alice said so"),
+        (Outcome("LOST", "lost n2: no route to it"), "alice said so; lost n2: no route to it"),
+    ],
+)
+def test_why_a_job_was_to_end_is_told_whoever_hears_of_its_end_first(
+    cluster: Cluster, heard: Outcome, told: str
+) -> None:
+    job = started(cluster, nodes=2, max_restarts=1)
+    cluster.unwanted(job.id, "alice said so")
+    ended = failed(cluster, job, heard.state, heard.reason)
+    assert (ended.state, ended.reason) == ("CANCELED", told)
+
+
 def test_a_job_that_was_given_up_is_not_started_again_when_its_node_tells_the_truth(cluster: Cluster) -> None:
     job = started(cluster, nodes=1, max_restarts=1)
     (node,) = [part["node"] for part in job.attempt.plan["nodes"]]

@@ -43,6 +43,12 @@ def follow(cluster, nodes, job, say=lambda line: None, env=None):
     return follow_with_restarts(cluster, nodes.dial, job, means, allocate=lambda name: cluster.allocate(name)[0])
 
 
+def has_failed(nodes, job):
+    """Wait until a part of it has failed; the gang ends the others, if theirs have not failed by then."""
+    names = [part["node"] for part in job.attempt.plan["nodes"]]
+    eventually(lambda: "failed" in [nodes.status(name, job)["state"] for name in names], "it fails")
+
+
 def recover(cluster, nodes, **given):
     return [(one.nodes, one.found, one.done) for one in recover_gangs(cluster, nodes.dial, ALL, **given).findings]
 
@@ -88,7 +94,7 @@ def test_a_restart_that_finds_no_nodes_is_given_up_and_says_why(cluster, nodes):
 
 def test_a_restart_that_a_node_refuses_is_given_up_and_says_why(cluster, nodes, tmp_path):
     (tmp_path / "data").mkdir()
-    script = f"[ $RANK = 0 ] && rmdir {tmp_path}/data; exit 7"
+    script = f"if [ $RANK = 0 ]; then rmdir {tmp_path}/data; exit 7; else exec sleep 600; fi"
     ended = follow(cluster, nodes, running(cluster, nodes, script, nodes=1, cwd=str(tmp_path / "data")))
     assert f"not restarted: job gang was not started: the directory {tmp_path}/data does not exist" in ended.job.reason
     assert [one.state for one in ended.job.attempts] == ["FAILED", "FAILED"]
@@ -108,7 +114,7 @@ def test_secrets_are_there_again_if_they_are_given_and_else_the_restart_is_given
 
 def test_what_nobody_follows_is_started_again_by_who_recovers(cluster, nodes):
     job = running(cluster, nodes, "[ $MUSTER_ATTEMPT = 1 ] && exit 7; exec sleep 600")
-    eventually(lambda: nodes.status("n1", job)["state"] == "failed", "it fails")
+    has_failed(nodes, job)
     foreseen = recover(Cluster(cluster.store, actor="test", dry_run=True), nodes)
     assert [done for _nodes, _found, done in foreseen] == ["would be started again, what is left of it stopped"]
     (settled, restarted) = recover(cluster, nodes)
@@ -123,7 +129,7 @@ def test_what_nobody_follows_is_started_again_by_who_recovers(cluster, nodes):
 
 def test_a_restart_for_which_there_is_no_room_is_waited_for_and_nothing_else(cluster, nodes):
     job = running(cluster, nodes, "exit 7", nodes=1, max_restarts=1)
-    eventually(lambda: nodes.status(job.attempt.plan["nodes"][0]["node"], job)["state"] == "failed", "it fails")
+    has_failed(nodes, job)
     assert [one.state for one in settle_gangs(cluster, nodes.dial)] == ["QUEUED"], "only who recovers starts it again"
     cluster.drain(ALL, reason="a power cut is announced")
     serial = cluster.store.read().serial
@@ -138,7 +144,7 @@ def test_a_restart_for_which_there_is_no_room_is_waited_for_and_nothing_else(clu
 
 def test_a_job_that_waits_for_its_restart_is_let_go_of_like_any_other(cluster, nodes):
     job = running(cluster, nodes, "exit 7", nodes=1)
-    eventually(lambda: nodes.status(job.attempt.plan["nodes"][0]["node"], job)["state"] == "failed", "it fails")
+    has_failed(nodes, job)
     settle_gangs(cluster, nodes.dial)
     after, doubtful = release_gang(cluster, nodes.dial, cluster.job(job.id), "no longer wanted")
     assert (after.state, doubtful) == ("CANCELED", {})
@@ -147,7 +153,7 @@ def test_a_job_that_waits_for_its_restart_is_let_go_of_like_any_other(cluster, n
 
 def test_who_follows_goes_on_with_what_somebody_else_has_started_again(cluster, nodes):
     job = running(cluster, nodes, "[ $MUSTER_ATTEMPT = 1 ] && exit 7; sleep 2", nodes=1)
-    eventually(lambda: nodes.status(job.attempt.plan["nodes"][0]["node"], job)["state"] == "failed", "it fails")
+    has_failed(nodes, job)
     recover(cluster, nodes)
     assert cluster.job(job.id).restarts == 1
     assert follow(cluster, nodes, job).job.state == "SUCCEEDED"
@@ -234,7 +240,9 @@ def test_a_job_that_is_let_go_of_is_not_started_again_by_who_follows_it(cluster,
     assert (ended.job.state, after.state, len(ended.job.attempts)) == ("CANCELED", "CANCELED", 1)
     assert ended.job.reason.startswith("no longer wanted")
     assert (ended.outcome.state, ended.outcome.reason) == ("CANCELED", ended.job.reason), "and so it is told"
-    assert (list(doubtful), [lease.node for lease in cluster.leases()]) == ([second], [second])
+    assert list(doubtful) == [second]
+    # Unless the follower still heard, over the connection that it had, that it has ended.
+    assert {lease.node for lease in cluster.leases()} <= {second}
     nodes.cut.clear()
     recover(cluster, nodes)
     assert (cluster.leases(), processes_of(job)) == ([], [])
@@ -242,7 +250,7 @@ def test_a_job_that_is_let_go_of_is_not_started_again_by_who_follows_it(cluster,
 
 def test_a_job_as_it_was_a_moment_ago_does_not_make_its_new_attempt_a_late_one(cluster, nodes):
     job = running(cluster, nodes, "[ $MUSTER_ATTEMPT = 2 ] || exit 7; exec sleep 600", nodes=1)
-    eventually(lambda: nodes.status(job.attempt.plan["nodes"][0]["node"], job)["state"] == "failed", "it fails")
+    has_failed(nodes, job)
     recover(cluster, nodes)
     for stale in (job, job.model_copy(update={"state": "QUEUED"})):
         assert settle_gang(cluster, nodes.dial, stale).state == "RUNNING"
@@ -277,7 +285,7 @@ def test_who_recovers_leaves_a_restart_to_the_launch_that_waits_for_it(cluster, 
 
 def test_a_restart_that_is_interrupted_is_no_end(cluster, nodes, monkeypatch):
     job = running(cluster, nodes, "[ $MUSTER_ATTEMPT = 1 ] && exit 7; exec sleep 600")
-    eventually(lambda: nodes.status("n1", job)["state"] == "failed", "it fails")
+    has_failed(nodes, job)
 
     def interrupted(calls, heard):
         raise KeyboardInterrupt
@@ -294,7 +302,7 @@ def test_a_restart_that_is_interrupted_is_no_end(cluster, nodes, monkeypatch):
 
 def test_a_restart_whose_launcher_died_before_it_ran_waits_again(cluster, nodes):
     job = running(cluster, nodes, "[ $MUSTER_ATTEMPT = 1 ] && exit 7; exec sleep 600", nodes=1)
-    eventually(lambda: nodes.status(job.attempt.plan["nodes"][0]["node"], job)["state"] == "failed", "it fails")
+    has_failed(nodes, job)
     settle_gangs(cluster, nodes.dial)
     again, _plan = cluster.allocate(job.id)
     cluster.starting(job.id, again.attempt.epoch)
