@@ -60,7 +60,9 @@ def judge(
     if job.state in ENDED_JOBS:
         return _after_the_end(job, heard, waiting)
     started = any((one.status or {}).get("started_at") for one in heard.values())
-    if job.state == "STARTING" and not started and age < UNDECIDED_FOR:
+    # A node that knows nothing of it may have answered before its part of the start came: the others did later.
+    early = any((one.status or {}).get("unknown") for one in heard.values())
+    if job.state == "STARTING" and (not started or early) and age < UNDECIDED_FOR:
         return Verdict("is being started")
     # Its launch died after the gate had opened: it runs, or ran, and its end is to be told as it is.
     runs = job.state == "STARTING" and started
