@@ -18,6 +18,7 @@ except ImportError:  # FleetAction says what is missing
     pass
 
 TIMEOUT_S = 60.0
+LOOK_TIMEOUT_S = 330.0  # of a look at a node whose monitor does not run: its slowest check, and some more
 WOULD_INSTALL = ("agent_missing", "agent_outdated")
 """Why a node does not answer in check mode, though it would once it has been given the agent."""
 
@@ -28,7 +29,7 @@ class ActionModule(FleetAction):
     interface = {
         "argument_spec": {
             "store": {"type": "str"},
-            "verb": {"type": "str", "default": "inventory", "choices": ["inventory", "status", "check", "version"]},
+            "verb": {"type": "str", "default": "inventory", "choices": ["inventory", "status", "health", "version"]},
             "hosts": {"type": "list", "elements": "str"},
             "require_all": {"type": "bool", "default": False},
         }
@@ -71,7 +72,7 @@ class ActionModule(FleetAction):
         def ask() -> AgentReply:
             client = self.fleet.dial(name)
             try:
-                return client.call([verb], timeout_s=TIMEOUT_S)
+                return client.call([verb], timeout_s=LOOK_TIMEOUT_S if verb == "health" else TIMEOUT_S)
             finally:
                 client.close()
 

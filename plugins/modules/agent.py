@@ -30,9 +30,10 @@ options:
   verb:
     description:
       - What to ask for; all of these only read.
-      - V(inventory) is what the node has, V(status) what it runs, V(check) how it is, V(version) its agent's version.
+      - V(inventory) is what the node has, V(status) what it runs, V(version) its agent's version.
+      - V(health) is how the node is. If its monitor has not reported lately, it is looked at, which may take minutes.
     type: str
-    choices: [inventory, status, check, version]
+    choices: [inventory, status, health, version]
     default: inventory
   hosts:
     description: Names of inventory hosts. By default those of the play.

@@ -21,7 +21,8 @@ The machine: gpus, driver_version, nvml_version, cuda_version. A GPU, as `gpu.2.
   recovery_action, inforom_corrupt
 
 A fault, as `fault.FUNCTION` (its name without _v2) or `fault` for every function, of a GPU or of the machine:
-`lost`, `reset`, `error:NAME or NUMBER`, `hang[:SECONDS]`, `dstate[:SECONDS]` (only SIGKILL ends it), `crash`.
+`lost`, `reset`, `error:NAME or NUMBER`, `hang[:SECONDS]`, `dstate[:SECONDS]` (only SIGKILL ends it), `crash`,
+`write:FILE` (on a frozen file system: not even SIGKILL ends it).
 
 FAKE_NVML_LOG names a file to which every call is appended: pid, function, GPU, answer.
 """

@@ -66,9 +66,17 @@ static void sleep_uninterruptibly(double seconds)
     while (child > 0 && waitpid(child, NULL, 0) < 0 && errno == EINTR) {}
 }
 
+// In state D, and nothing ends it: it writes to a file on a file system that is frozen.
+static void write_to(const char *path)
+{
+    int file = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+    if (file >= 0 && write(file, "x", 1) == 1) fsync(file);
+    if (file >= 0) close(file);
+}
+
 static status suffer(const char *fault)
 {
-    char word[128];
+    char word[512];
     snprintf(word, sizeof word, "%s", fault);
     char *argument = strchr(word, ':');
     if (argument) *argument++ = 0;
@@ -78,6 +86,7 @@ static status suffer(const char *fault)
     if (!strcmp(word, "reset")) return RESET_REQUIRED;
     if (!strcmp(word, "crash")) raise(SIGSEGV);
     if (!strcmp(word, "hang")) sleep_for(seconds);
+    if (!strcmp(word, "write") && argument) write_to(argument);
     if (!strcmp(word, "dstate")) sleep_uninterruptibly(seconds);
     if (strcmp(word, "error") || !argument) return SUCCESS;
     for (size_t i = 0; i < ERRORS; i++) if (!strcmp(errors[i].name, argument)) return errors[i].code;

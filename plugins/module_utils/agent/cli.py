@@ -30,7 +30,10 @@ usage: muster-agent.pyz [--expect VERSION] [--state-dir DIR] VERB [options]
 
   version      which agent this is
   inventory    what this node is: processors, memory, GPUs, addresses
-  check        is this node fit to run a job
+  health       [--source auto|daemon|live]: is this node fit to run a job
+               --clear CHECK|all: its faults are mended
+  monitor      --action start|stop|restart|status
+  daemon       look at this node again and again, until SIGTERM
   start        start an attempt; its spec comes on stdin
   status       [--job J [--attempt A]] [--wait-end S]
   survey       [--also J.A,J.A]
@@ -90,10 +93,24 @@ def _inventory(_layout: Layout, _options: Document) -> Outcome:
     return {"node": inventory.read()}, 0
 
 
-def _check(layout: Layout, _options: Document) -> Outcome:
-    from . import checks
+def _health(layout: Layout, options: Document) -> Outcome:
+    from .health import door
 
-    return {"checks": checks.run(layout)}, 0
+    if "clear" in options:
+        return {"health": door.clear(layout, options["clear"])}, 0
+    return {"health": door.read(layout, options.get("source", "auto"))}, 0
+
+
+def _monitor(layout: Layout, options: Document) -> Outcome:
+    from .health import service
+
+    return {"monitor": service.act(layout, _required(options, "action"))}, 0
+
+
+def _daemon(layout: Layout, _options: Document) -> Outcome:
+    from .health import daemon
+
+    return None, daemon.run(layout)
 
 
 def _start(layout: Layout, _options: Document) -> Outcome:
@@ -169,6 +186,12 @@ def _attempts(text: str) -> list[tuple[str, int]]:
     return [(job, int(number)) for job, _dot, number in pairs]
 
 
+def _source(text: str) -> str:
+    if text not in ("auto", "daemon", "live"):
+        raise ValueError(text)
+    return text
+
+
 def _count(text: str) -> int | str:
     if text == "all":
         return text
@@ -180,7 +203,9 @@ def _count(text: str) -> int | str:
 VERBS: dict[str, tuple[Options, Callable[[Layout, Document], Outcome]]] = {
     "version": ({}, _version),
     "inventory": ({}, _inventory),
-    "check": ({}, _check),
+    "health": ({"source": _source, "clear": str}, _health),
+    "monitor": ({"action": str}, _monitor),
+    "daemon": ({}, _daemon),
     "start": ({}, _start),
     "status": ({"job": str, "attempt": int, "wait-end": float}, _status),
     "survey": ({"also": _attempts}, _survey),

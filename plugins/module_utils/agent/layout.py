@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 
 DEFAULT_STATE_DIR = "/var/lib/muster"
+SETTINGS = "/etc/muster/agent.json"
+MONITOR = "/run/muster"
 
 
 class Layout:
@@ -19,6 +21,13 @@ class Layout:
         self.jobs = os.path.join(self.state_dir, "jobs")
         self.locks = os.path.join(self.state_dir, "locks")
         self.run = os.path.join(self.state_dir, "run")
+        self.health = os.path.join(self.state_dir, "health")
+        # Nodes that share a machine have all in their own directory. The usual one has settings where an admin looks
+        # first, and what the monitor says now in memory: a full or dead disk is the first thing that it must be able to
+        # tell.
+        usual = self.state_dir == DEFAULT_STATE_DIR
+        self.settings = SETTINGS if usual else os.path.join(self.state_dir, "agent.json")
+        self.monitor = MONITOR if usual else os.path.join(self.state_dir, "monitor")
 
     def create(self) -> None:
         """Make the directories that are missing. Raises OSError."""

@@ -101,6 +101,25 @@ class Locks:
         return {"code": "locked", "message": f"{label} is still in use by {_name(holder)}: {ghost}"}
 
 
+def holders(layout: Layout) -> dict[str, Document]:
+    """Return who holds which GPU or slot, by file name, without trying any lock: a start at that moment would fail."""
+    found = {}
+    try:
+        names = os.listdir(layout.locks)
+    except OSError:
+        return {}
+    for file_name in names:
+        try:
+            handle = os.open(os.path.join(layout.locks, file_name), os.O_RDONLY)
+        except OSError:
+            continue
+        holder = _read(handle)["holder"]
+        os.close(handle)
+        if holder:
+            found[file_name] = holder
+    return found
+
+
 def _name(holder: Document | None) -> str:
     if not holder:
         return "another job"

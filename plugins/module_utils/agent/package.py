@@ -67,11 +67,12 @@ def _files() -> dict[str, bytes]:
     """Return path in the zip -> content, in a fixed order."""
     here = pathlib.Path(__file__).parent
     files = {}
-    for path in sorted(here.glob("*.py")):
-        if path.name == "__main__.py":
-            files[path.name] = path.read_bytes()
-        elif path.name != ON_THE_CONTROLLER_ONLY:
-            files[f"{PACKAGE}/{path.name}"] = path.read_bytes()
+    for path in sorted(here.rglob("*.py")):
+        name = path.relative_to(here).as_posix()
+        if name == "__main__.py":
+            files[name] = path.read_bytes()
+        elif name != ON_THE_CONTROLLER_ONLY:
+            files[f"{PACKAGE}/{name}"] = path.read_bytes()
     if "__main__.py" not in files:
         raise AgentBuildError(
             f"the agent's source files are not in {here}",

@@ -55,7 +55,28 @@ def start(unit: str, description: str, grace_s: float, command: list[str]) -> No
 
 def active(unit: str) -> bool:
     """Whether the unit runs or is about to."""
-    return _run(["systemctl", "is-active", unit])[1].strip() in ("active", "activating")
+    return state(unit) in ("active", "activating")
+
+
+def state(unit: str) -> str:
+    """Return what systemd says of a unit: active, activating, inactive, failed ..."""
+    return _run(["systemctl", "is-active", unit])[1].strip()
+
+
+def known(unit: str) -> bool:
+    """Whether a unit of this name is installed."""
+    return _run(["systemctl", "cat", unit])[0] == 0
+
+
+def enabled(unit: str) -> bool:
+    """Whether systemd starts it at boot."""
+    return _run(["systemctl", "is-enabled", unit])[1].strip() == "enabled"
+
+
+def command(verb: str, unit: str) -> str:
+    """Have systemd do something with a unit, and wait for it; return what it says if it does not, else nothing."""
+    code, output = _run(["systemctl", verb, unit])
+    return "" if code == 0 else output.strip() or f"exit code {code}"
 
 
 def machine_stops() -> bool:

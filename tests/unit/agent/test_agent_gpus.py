@@ -50,8 +50,8 @@ def test_a_driver_that_does_not_answer_is_an_error_and_not_a_node_without_gpus(g
     found = gpu_node.call("inventory").payload["node"]
     assert found["nvml"]["status"] == "error"
     assert "Driver Not Loaded" in found["nvml"]["detail"]
-    checks = {check["name"]: check for check in gpu_node.call("check").payload["checks"]}
-    assert checks["nvml"]["state"] == "CRIT"
+    health = gpu_node.call("health", "--source", "live").payload["health"]
+    assert (health["state"], health["reason"]) == ("unhealthy", "NVML does not start: DRIVER_NOT_LOADED")
 
 
 def test_a_gpu_that_is_lost_does_not_hide_the_others(gpu_node: Node, nvml: FakeNvml) -> None:

@@ -9,6 +9,7 @@ import os
 import socket
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 from muster.agent import package
@@ -87,19 +88,33 @@ def test_inventory_describes_this_machine(node: Node) -> None:
     assert found["boot_id"]
 
 
-def test_checks_give_a_state_a_reason_and_what_to_do(node: Node) -> None:
-    checks = {check["name"]: check for check in node.call("check").payload["checks"]}
-    assert set(checks) == {"python", "state_dir", "disk", "nvml", "boot_id"}
-    assert checks["state_dir"]["state"] == "OK"
-    assert all(check["state"] in ("OK", "WARN", "CRIT", "UNKNOWN") and check["reason"] for check in checks.values())
+def checks_of(node: Node) -> dict[tuple[str, str], dict[str, Any]]:
+    found = node.call("health", "--source", "live").payload["health"]["checks"]
+    return {(check["check"], check["entity"]): check for check in found}
+
+
+def test_health_gives_each_check_a_status_a_reason_and_what_to_do(node: Node) -> None:
+    checks = checks_of(node)
+    assert checks["disk.writable", str(node.state_dir)]["status"] == "OK"
+    assert all(check["reason"] for check in checks.values())
+    bad = [check for check in checks.values() if check["status"] not in ("OK", "SKIPPED")]
+    assert all(check["action"] for check in bad)
 
 
 def test_a_state_directory_that_cannot_be_written_is_critical(node: Node) -> None:
     (node.state_dir / "jobs").touch()
-    checks = {check["name"]: check for check in node.call("check").payload["checks"]}
-    assert checks["state_dir"]["state"] == "CRIT"
-    assert "muster_state_dir" in checks["state_dir"]["action"]
+    check = checks_of(node)["disk.writable", str(node.state_dir)]
+    assert check["status"] == "CRITICAL"
+    assert "muster_state_dir" in check["action"]
     (node.state_dir / "jobs").unlink()
+
+
+def test_health_refuses_what_it_does_not_know(node: Node) -> None:
+    assert "--source cannot be 'memory'" in node.call("health", "--source", "memory").error["message"]
+    answer = node.call("health", "--clear", "gpu.warmth")
+    assert (answer.exit_code, answer.error["message"]) == (64, "there is no check 'gpu.warmth'")
+    assert "gpu.temperature" in answer.error["hint"]
+    assert "no monitor runs on this node" in node.call("health", "--clear", "all").error["message"]
 
 
 def test_a_reader_who_has_left_is_no_error(node: Node) -> None:

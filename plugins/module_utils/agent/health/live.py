@@ -1,0 +1,56 @@
+# Copyright (c) 2026 The Muster authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""One look at the node, now: every sampler once, and each result counts as it is."""
+
+from __future__ import annotations
+
+import select
+import time
+from functools import partial
+from typing import Any
+
+from .. import processes
+from ..layout import Layout
+from . import report
+from .catalogue import BY_NAME, SAMPLERS
+from .settings import Settings, load
+from .watch import Watch
+from .worker import Worker
+
+Document = dict[str, Any]
+
+AT_ONCE = {"fail_after": 1, "recover_after": 1}
+
+
+def look(layout: Layout) -> Document:
+    """Return the report of a fresh look, as the daemon would make it if one sample were enough. Raises AgentError."""
+    settings = load(layout, BY_NAME)
+    checks = {name: {**settings.checks.get(name, {}), **AT_ONCE} for name in {*BY_NAME, *settings.checks}}
+    watch = Watch(settings._replace(checks=checks), processes.boot_id())
+    facts = _ask_all(settings, watch)
+    document = report.make(watch, facts, report.boottime(), source="live")
+    return {**document, "age_s": 0.0, "fresh": True}
+
+
+def _ask_all(settings: Settings, watch: Watch) -> Document:
+    facts: Document = {}
+    waiting: dict[int, tuple[str, Worker]] = {}
+    for name, sampler in SAMPLERS.items():
+        worker = Worker(partial(sampler.read, settings))
+        worker.ask(sampler.first_deadline_s)
+        waiting[worker.answers] = name, worker
+    while waiting:
+        poll = select.poll()
+        for descriptor in waiting:
+            poll.register(descriptor, select.POLLIN)
+        first = min(worker.deadline for _name, worker in waiting.values())
+        poll.poll(max(0.0, (first - time.monotonic()) * 1000) + 1)
+        for descriptor, (name, worker) in list(waiting.items()):
+            sample = worker.answer()
+            if sample:
+                del waiting[descriptor]
+                facts[name] = sample.facts
+                watch.take(name, sample, report.boottime())
+    return facts

@@ -1,0 +1,118 @@
+# Copyright (c) 2026 The Muster authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Starting and stopping the monitor: by systemd, where its unit is installed, and else as a process of its own."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import time
+from typing import Any
+
+from .. import processes, units
+from ..errors import TIMED_OUT, USAGE, AgentError
+from ..layout import DEFAULT_STATE_DIR, Layout
+from . import daemon, log, report
+
+Document = dict[str, Any]
+
+ACTIONS = ("start", "stop", "restart", "status")
+STARTS_WITHIN_S = 15.0
+STOPS_WITHIN_S = 10.0
+LOOK_AGAIN_S = 0.05
+
+
+def act(layout: Layout, action: str) -> Document:
+    """Do one of :data:`ACTIONS`, and return how the monitor is then: docs/agent.md has the object.
+
+    What is as it is to be is left alone. Raises AgentError if it does not come about.
+    """
+    if action not in ACTIONS:
+        raise AgentError("usage", f"the monitor cannot {action!r}", f"actions: {', '.join(ACTIONS)}", USAGE)
+    unit = unit_of(layout)
+    installed = os.path.isdir("/run/systemd/system") and units.known(unit)
+    before = daemon.running(layout)
+    if action in ("stop", "restart") and before:
+        _by_systemd("stop", unit) if installed else _stop(before)
+    if action in ("start", "restart") and (action == "restart" or not before):
+        _by_systemd("start", unit) if installed else _start(layout)
+    after = daemon.running(layout)
+    return {**_described(layout, unit if installed else None, after), "changed": before != after}
+
+
+def unit_of(layout: Layout) -> str:
+    """Return the name of the unit: one a state directory. The role `monitor` makes it by the same rule."""
+    place = "" if layout.state_dir == DEFAULT_STATE_DIR else re.sub(r"[^A-Za-z0-9_.]", "-", layout.state_dir)
+    return f"muster-monitor{place}.service"
+
+
+def _by_systemd(verb: str, unit: str) -> None:
+    said = units.command(verb, unit)
+    if said:
+        raise AgentError("systemd_refused", f"systemctl {verb} {unit}: {said}", f"journalctl -u {unit} says more")
+
+
+def _start(layout: Layout) -> None:
+    """Start it as a session of its own, and wait until it has looked at the node for the first time, or has refused."""
+    os.makedirs(layout.health, mode=0o755, exist_ok=True)
+    output = log.open_file(layout)
+    begins_at = os.fstat(output).st_size
+    null = os.open(os.devnull, os.O_RDWR)
+    pid = os.fork()
+    if pid == 0:
+        os.setsid()
+        if os.fork():  # so that it is nobody's child, whoever asked for it
+            os._exit(0)
+        for descriptor, of in ((0, null), (1, output), (2, output)):
+            os.dup2(of, descriptor)
+        processes.close_all_but()
+        os.chdir("/")
+        command = units.agent_command(["--state-dir", layout.state_dir, "daemon"])
+        try:
+            os.execv(command[0], command)
+        finally:
+            os._exit(127)
+    os.close(null)
+    os.close(output)
+    os.waitpid(pid, 0)
+    until = time.monotonic() + STARTS_WITHIN_S
+    while not daemon.running(layout):
+        said = _said(log.path(layout), begins_at)
+        if time.monotonic() > until or '"error"' in said:
+            told = said.strip().rpartition("\n")[2][:500] or "without a word"
+            raise AgentError("not_started", f"the monitor did not start: {told}", f"{log.path(layout)} says more")
+        time.sleep(LOOK_AGAIN_S)
+
+
+def _said(path: str, begins_at: int) -> str:
+    with open(path, errors="replace") as file:
+        file.seek(begins_at)
+        return file.read()
+
+
+def _stop(running: Document) -> None:
+    pid, ticks = running["pid"], running["start_ticks"]
+    process = processes.read(pid)
+    if process and process.start_ticks == ticks:
+        processes.send(process, signal.SIGTERM)
+    if not processes.wait_gone(pid, ticks, STOPS_WITHIN_S):
+        raise AgentError("not_stopped", f"the monitor (process {pid}) does not end", "see what it waits for", TIMED_OUT)
+
+
+def _described(layout: Layout, unit: str | None, running: Document | None) -> Document:
+    last = report.read(layout) or {}
+    uptime_s = None
+    if running:
+        uptime_s = round(report.boottime() - running["start_ticks"] / processes.TICKS_A_SECOND, 1)
+    return {
+        "unit": unit,
+        "enabled": units.enabled(unit) if unit else None,
+        "pid": running["pid"] if running else None,
+        "uptime_s": uptime_s,
+        "state": last.get("state"),
+        "age_s": last.get("age_s"),
+        "interval_s": last.get("interval_s"),
+    }
