@@ -13,12 +13,9 @@ try:
     from ..module_utils.door.call import Call, Result
     from ..module_utils.gang import Finding, recover_gangs
     from ..module_utils.model import InvalidInput
+    from ..plugin_utils.columns import columns
 except ImportError:  # FleetAction says what is missing
     pass
-
-
-WIDEST = 60
-"""Cells that are longer do not make their column wider."""
 
 
 class ActionModule(FleetAction):
@@ -57,7 +54,6 @@ def _document(one: Finding) -> Result:
 
 
 def _table(findings: list[Finding]) -> list[str]:
-    """A line a finding, in columns; a cell that is much too long for its column is out of line, and no other is."""
     if not findings:
         return []
     rows = [
@@ -65,9 +61,7 @@ def _table(findings: list[Finding]) -> list[str]:
         for one in findings
     ]
     rows.insert(0, ("JOB", "NODES", "FOUND", "DONE"))
-    lengths = [sorted(len(row[column]) for row in rows) for column in range(3)]
-    widths = [max(length for length in column if length <= max(WIDEST, column[0])) for column in lengths]
-    return ["  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[3]]) for row in rows]
+    return columns(rows)
 
 
 def _nothing(silent: dict[str, str]) -> str:

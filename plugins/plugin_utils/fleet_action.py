@@ -93,6 +93,10 @@ class Fleet:
             return AgentClient(NoWay(node), version=self._version, build=build)
         return client_for(target, transport_to(target, self._dialer), self._version, build, self._may_install)
 
+    def variable(self, node: str, name: str, default: Any) -> Any:
+        """A variable of an inventory host, templated."""
+        return self._hostvars[node].get(name, default)
+
     def facts(self, node: str) -> dict[str, Any]:
         """The inventory's part of a node's facts, as M(muster.training.node) takes them."""
         access, variables = self._access[node], self._hostvars[node]

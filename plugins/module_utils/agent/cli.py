@@ -32,7 +32,7 @@ usage: muster-agent.pyz [--expect VERSION] [--state-dir DIR] VERB [options]
   inventory    what this node is: processors, memory, GPUs, addresses
   health       [--source auto|daemon|live]: is this node fit to run a job
                --clear CHECK|all: its faults are mended
-  monitor      --action start|stop|restart|status
+  monitor      --action start|stop|restart|status|apply|remove; settings for apply come on stdin
   daemon       look at this node again and again, until SIGTERM
   start        start an attempt; its spec comes on stdin
   status       [--job J [--attempt A]] [--wait-end S]
@@ -102,9 +102,14 @@ def _health(layout: Layout, options: Document) -> Outcome:
 
 
 def _monitor(layout: Layout, options: Document) -> Outcome:
-    from .health import service
+    from .health import service, setup
 
-    return {"monitor": service.act(layout, _required(options, "action"))}, 0
+    action = _required(options, "action")
+    if action == "apply":
+        return {"monitor": setup.apply(layout, sys.stdin.buffer.read())}, 0
+    if action == "remove":
+        return {"monitor": setup.remove(layout, "dry-run" in options)}, 0
+    return {"monitor": service.act(layout, action, "dry-run" in options)}, 0
 
 
 def _daemon(layout: Layout, _options: Document) -> Outcome:
@@ -204,7 +209,7 @@ VERBS: dict[str, tuple[Options, Callable[[Layout, Document], Outcome]]] = {
     "version": ({}, _version),
     "inventory": ({}, _inventory),
     "health": ({"source": _source, "clear": str}, _health),
-    "monitor": ({"action": str}, _monitor),
+    "monitor": ({"action": str, "dry-run": None}, _monitor),
     "daemon": ({}, _daemon),
     "start": ({}, _start),
     "status": ({"job": str, "attempt": int, "wait-end": float}, _status),

@@ -28,6 +28,8 @@ HINTS = {
     "locked": "wait for that job, or stop it with release.yml",
     "pair_unreachable": "let the nodes of a cluster reach each other on all ports, or correct muster_address",
     "gpu_busy": "end those processes; if they are a job's that is over, say so: Muster should have ended them",
+    "node_unhealthy": "see `muster health`, and enter it in the state with health.yml: other nodes are taken then",
+    "node_unknown": "see `muster health`; wait for its monitor, or restart it with `muster daemon restart`",
     "port_taken": "end that program, or launch again with another port",
     "preflight_failed": "look at the file systems and the GPUs of that node",
     "stale_epoch": "a newer launch has taken over: nothing is to be done",

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .accounts import Account
+    from .layout import Layout
 
     Document = dict[str, Any]
     Problem = dict[str, str]
@@ -33,6 +34,22 @@ def check(spec: Document, account: Account, timeout_s: float) -> list[Problem]:
     except isolated.NoAnswer as error:
         message = f"the preflight (cwd {environment.working_directory(spec, account)}, GPUs) {error}"
         return [{"code": "preflight_failed", "message": message}]
+
+
+def fitness(layout: Layout) -> list[Problem]:
+    """Return why the node's monitor says that no job is to run here; nothing where none runs, or it is content."""
+    from .health import latest
+
+    if latest.running(layout) is None:
+        return []
+    report = latest.read(layout)
+    if report is None or not report["fresh"]:
+        return [_problem("node_unknown", "the monitor of this node has said nothing about it for too long")]
+    if report["state"] == "unhealthy":
+        return [_problem("node_unhealthy", f"the node is unhealthy: {report['reason']}")]
+    if report["state"] == "unknown":
+        return [_problem("node_unknown", f"the node's health is not known: {report['reason']}")]
+    return []
 
 
 def find_executable(word: str, path: str, cwd: str) -> str | None:

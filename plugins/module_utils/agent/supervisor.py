@@ -80,6 +80,7 @@ class Supervisor:
         if account:
             limit = max(5.0, PREFLIGHT_SHARE * self._spec["gate"]["timeout_s"])
             problems += preflight.check(self._spec, account, limit)
+            problems += preflight.fitness(self._layout) if self._spec["preflight"] else []
         waiter = sockets.Waiter(self._wake, self._stop_wanted)
         try:
             verdict = gate.pass_through(

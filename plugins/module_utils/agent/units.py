@@ -79,6 +79,11 @@ def command(verb: str, unit: str) -> str:
     return "" if code == 0 else output.strip() or f"exit code {code}"
 
 
+def reload() -> None:
+    """Have systemd read its unit files again."""
+    _run(["systemctl", "daemon-reload"])
+
+
 def machine_stops() -> bool:
     """Whether systemd is about to shut the machine down, or to reboot it."""
     return _run(["systemctl", "is-system-running"])[1].strip() == "stopping"

@@ -5,18 +5,23 @@
 
 from __future__ import annotations
 
+import time
 from functools import partial
 from typing import Annotated, Any
 
+import click
 import typer
 
 from ..agent.version import COLLECTION_VERSION
-from ..cluster import Cluster, View, open_cluster
+from ..cluster import Cluster, View, open_cluster, unknown_node
+from ..health import Steering, look_at, steer
+from ..health import clear as clear_faults
 from ..model import ENDED, MusterError, counted, utc_now
 from ..store import actor, default_location
 from . import logs as job_logs
 from .cancel import cancel as cancel_jobs
 from .cancel import sentence
+from .health import health_page, health_table, monitors_table
 from .options import AsJson, Store
 from .output import never_fail_to_encode, say, show, show_json
 from .page import job_page
@@ -26,6 +31,7 @@ from .summary import summary, summary_document
 from .tables import jobs_table, nodes_table
 
 NO_NODES = "no nodes yet: run sync.yml"
+WATCH_S = 5.0
 NO_JOBS = "no jobs yet: run launch.yml -e @job.yml"
 
 app = typer.Typer(
@@ -158,6 +164,79 @@ def cancel(
         typer.echo("no job is active")
     if not clear:
         raise typer.Exit(1)
+
+
+@app.command()
+def health(
+    names: Annotated[list[str] | None, typer.Argument(metavar="[NODE]...", help="By default all nodes.")] = None,
+    live: Annotated[bool, typer.Option("--live", help="Look now, whatever the monitors have said.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Ask again every few seconds, until Ctrl-C.")] = False,
+    clear: Annotated[
+        str, typer.Option("--clear", metavar="CHECK", help="Faults of this check (or: all) are mended on NODE.")
+    ] = "",
+    store: Store = None,
+    as_json: AsJson = False,
+) -> None:
+    """How the nodes are, as their monitors say; with one NODE, everything about it. Exit code 1 if one is unhealthy, or
+    nothing can be told of it.
+    """
+    known = _view(store).nodes
+    wanted = _wanted(known, names)
+    if clear and len(wanted) != 1:
+        raise typer.BadParameter("--clear wants exactly one NODE")
+    with reaching(known) as dial:
+        found = {wanted[0]: clear_faults(dial, wanted[0], clear)} if clear else {}
+        while True:
+            found = found or look_at(dial, wanted, "live" if live else "auto")
+            if as_json:
+                show_json([{"node": name, "error": one.error, "report": one.report} for name, one in found.items()])
+            elif found:
+                if watch:
+                    click.clear()
+                show(*(health_page(found[wanted[0]]) if names and len(wanted) == 1 else [health_table(found)]))
+            else:
+                typer.echo(NO_NODES)
+            if not watch:
+                break
+            try:
+                time.sleep(WATCH_S)
+            except KeyboardInterrupt:
+                raise typer.Exit(130) from None
+            found = {}
+    if any(one.health.state in ("unhealthy", "unknown") for one in found.values()):
+        raise typer.Exit(1)
+
+
+@app.command()
+def daemon(
+    action: Annotated[Steering, typer.Argument(help="What to do.")],
+    names: Annotated[list[str] | None, typer.Argument(metavar="[NODE]...", help="By default all nodes.")] = None,
+    store: Store = None,
+    as_json: AsJson = False,
+) -> None:
+    """Start, stop or restart the monitors of nodes, or see whether they run. Exit code 1 if one does not do so."""
+    known = _view(store).nodes
+    with reaching(known) as dial:
+        monitors, troubles = steer(dial, _wanted(known, names), action)
+    if as_json:
+        show_json([{"node": name, **one} for name, one in monitors.items()])
+    elif monitors:
+        show(monitors_table(monitors))
+    elif not troubles:
+        typer.echo(NO_NODES)
+    for why in troubles.values():
+        say(why)
+    if troubles:
+        raise typer.Exit(1)
+
+
+def _wanted(known: list[dict[str, Any]], names: list[str] | None) -> list[str]:
+    """The nodes that were named, or all; :class:`NotFound` for one that the state does not have."""
+    there = [node["name"] for node in known]
+    for name in names or []:
+        if name not in there:
+            raise unknown_node(name, there)
+    return list(dict.fromkeys(names or there))
 
 
 def _lines(text: str) -> str:

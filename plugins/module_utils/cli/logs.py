@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from ..gang.ask import Dial
 from ..model import InvalidInput, MusterError
-from ..remote import AgentClient, AgentReply, Outcome, fan_out
+from ..remote import AgentClient, AgentReply, Dial, Outcome, fan_out
 
 ANSWER_S = 60.0
 """How long a node may take to hand over logs that are not followed."""

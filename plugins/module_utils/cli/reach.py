@@ -10,9 +10,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from ..agent import package
-from ..gang.ask import Dial
 from ..model import InvalidInput, MusterError, NotFound
-from ..remote import AgentClient, Dialer, Target, client_for, transport_to
+from ..remote import AgentClient, Dial, Dialer, Target, client_for, transport_to
 
 Document = dict[str, Any]
 

@@ -130,7 +130,7 @@ def note(node: Mapping[str, Any], now: datetime) -> str:
     """Why the node is not offered, and who said so; empty where there is nothing to say."""
     if node["status"] == "unreachable":
         return f"{node['reachability']['reason']}, {age(node['reachability']['at'], now)}"
-    if node["status"] == "unhealthy":
+    if node["status"] == "unhealthy" or (node["status"] == "unknown" and node["health"]["at"]):
         return f"{node['health']['reason']}, {age(node['health']['at'], now)}"
     admin = node["admin"]
     if admin["state"] == "enabled":

@@ -30,7 +30,11 @@ def took(start: str | None, end: str | None, now: datetime) -> str:
     """How long from ``start`` to ``end``, or until now if there is none: ``1 h 02 min``. Empty before the start."""
     if start is None:
         return ""
-    seconds = ((parse(end) if end else now) - parse(start)).total_seconds()
+    return since(((parse(end) if end else now) - parse(start)).total_seconds())
+
+
+def since(seconds: float) -> str:
+    """A length of time: ``1 h 02 min``."""
     if seconds < 60:
         return f"{max(seconds, 0):.1f} s"
     whole = int(seconds)

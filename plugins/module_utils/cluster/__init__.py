@@ -10,7 +10,7 @@ from .facade import Cluster, node_documents, open_cluster
 from .forgotten import forgotten
 from .invariants import Violation
 from .jobs import Outcome, starts_again
-from .nodes import NodeChange
+from .nodes import NodeChange, unknown_node
 from .view import View
 
 __all__ = [
@@ -24,4 +24,5 @@ __all__ = [
     "node_documents",
     "open_cluster",
     "starts_again",
+    "unknown_node",
 ]

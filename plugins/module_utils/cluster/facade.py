@@ -11,7 +11,21 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from ..model import Admin, InvalidTransition, Job, JobSpec, Lease, Node, NodeFacts, before, iso, moment, parse, utc_now
+from ..model import (
+    Admin,
+    Health,
+    InvalidTransition,
+    Job,
+    JobSpec,
+    Lease,
+    Node,
+    NodeFacts,
+    before,
+    iso,
+    moment,
+    parse,
+    utc_now,
+)
 from ..scheduling import RankPlan
 from ..store import Draft, Record, Store, open_store
 from . import imports, jobs, nodes, retention
@@ -102,6 +116,11 @@ class Cluster:
         """Offer drained nodes again."""
         with self._change(why) as draft:
             return nodes.administer(draft, names, Admin(state="enabled", by=self.actor, at=self._now()))
+
+    def judge_nodes(self, verdicts: Mapping[str, Health], *, why: str = "health") -> list[NodeChange]:
+        """Enter what was found of nodes' health, all of them at once."""
+        with self._change(why) as draft:
+            return nodes.judge(draft, verdicts, now=self._now())
 
     def contacted(
         self, reached: Collection[str] | Mapping[str, str], unreachable: Mapping[str, str] | None = None

@@ -10,7 +10,20 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from ..model import ENDED, Admin, InUse, InvalidInput, Lease, Node, NodeFacts, NotFound, Reachability, nearest, restored
+from ..model import (
+    ENDED,
+    Admin,
+    Health,
+    InUse,
+    InvalidInput,
+    Lease,
+    Node,
+    NodeFacts,
+    NotFound,
+    Reachability,
+    nearest,
+    restored,
+)
 from ..store import Draft, Tables
 
 
@@ -95,6 +108,22 @@ def mark(draft: Draft, reached: Iterable[str], unreachable: Mapping[str, str], *
         node = known.get(name)
         if node is not None and node.reachability.ok is not verdict.ok:
             _put(draft, node, node.model_copy(update={"reachability": verdict}))
+
+
+def judge(draft: Draft, verdicts: Mapping[str, Health], *, now: str) -> list[NodeChange]:
+    """Enter what was found of nodes' health. Who has left the state since is passed over; ``at`` stays where the
+    verdict does."""
+    known = load_nodes(draft)
+    changes = []
+    for name, verdict in verdicts.items():
+        node = known.get(name)
+        if node is None:
+            continue
+        same = node.health.known and (node.health.state, node.health.reason) == (verdict.state, verdict.reason)
+        seen = verdict.last_check or node.health.last_check
+        health = verdict.model_copy(update={"at": node.health.at if same else now, "last_check": seen})
+        changes.append(_put(draft, node, node.model_copy(update={"health": health})))
+    return changes
 
 
 def unknown_node(name: str, known: Iterable[str]) -> NotFound:

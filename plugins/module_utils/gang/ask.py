@@ -5,18 +5,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 
 from ..model import utc_now
-from ..remote import AgentClient, fan_out
+from ..remote import AgentClient, Dial, fan_out
 from .report import Report, report
 
 ASK_TIMEOUT_S = 30.0
 """How long a node may take to say how things stand."""
-
-Dial = Callable[[str], AgentClient]
-"""Gives a new client for the agent of a node, by the node's name; from any thread."""
 
 
 def ask(client: AgentClient, words: Sequence[str], content: bytes | None = None, *, timeout_s: float) -> Report:

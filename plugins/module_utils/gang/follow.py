@@ -19,7 +19,8 @@ from ..agent.stop import ABORT_GRACE_S
 from ..cluster import Cluster, Outcome
 from ..model import ENDED as OVER
 from ..model import Attempt, InvalidInput, InvalidTransition, Job, MusterError, StaleEpoch, natural
-from .ask import Dial, ask, not_asked
+from ..remote import Dial
+from .ask import ask, not_asked
 from .report import ENDED, Report, doubts, outcome
 from .stop import stop_gang
 

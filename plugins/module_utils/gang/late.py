@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 
 from ..cluster import Cluster
 from ..model import Job, Lease
-from .ask import Dial
+from ..remote import Dial
 from .report import Report, doubts
 from .stop import stop_gang
 

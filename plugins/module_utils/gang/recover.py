@@ -22,7 +22,7 @@ from ..model import (
     parse,
     utc_now,
 )
-from .ask import Dial
+from ..remote import Dial
 from .late import end_late, late_leases, words
 from .report import Report, Status
 from .restart import Means, restart_gang

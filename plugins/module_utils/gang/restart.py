@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from ..cluster import Cluster, Outcome
 from ..model import ENDED, InvalidInput, InvalidTransition, Job, MusterError, NoCapacity, counted
-from .ask import Dial
+from ..remote import Dial
 from .follow import Ended, follow_gang
 from .report import Report
 from .settle import settle_gang

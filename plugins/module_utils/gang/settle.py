@@ -12,8 +12,8 @@ from functools import partial
 
 from ..cluster import Cluster
 from ..model import InvalidTransition, Job, Lease, StaleEpoch, parse, utc_now
-from ..remote import fan_out
-from .ask import ASK_TIMEOUT_S, Dial, ask_all
+from ..remote import Dial, fan_out
+from .ask import ASK_TIMEOUT_S, ask_all
 from .late import end_late, late_leases
 from .report import Report, doubts
 from .stop import stop_gang

@@ -15,11 +15,11 @@ from functools import partial
 
 from ..cluster import Cluster, Outcome
 from ..model import SECRET, InvalidInput, InvalidTransition, Job, JobSpec, MusterError, NoCapacity, validated
-from ..remote import fan_out
+from ..remote import Dial, fan_out
 from ..remote.fan_out import Outcome as Call
 from ..scheduling import RankPlan, start_requests
 from ..scheduling.plan import GATE_TIMEOUT_S
-from .ask import Dial, ask, not_asked
+from .ask import ask, not_asked
 from .report import Report, doubts, refusal, refusal_codes
 from .stop import release_gang, stop_gang
 

@@ -10,7 +10,8 @@ from collections.abc import Iterable, Sequence
 
 from ..cluster import Cluster
 from ..model import ENDED, Job, Lease
-from .ask import Dial, ask_all
+from ..remote import Dial
+from .ask import ask_all
 from .report import Report, doubts
 
 STOP_MARGIN_S = 30.0

@@ -11,8 +11,8 @@ from datetime import timedelta
 from functools import partial
 
 from ..model import utc_now
-from ..remote import AgentReply, fan_out
-from .ask import ASK_TIMEOUT_S, Dial, not_asked
+from ..remote import AgentReply, Dial, fan_out
+from .ask import ASK_TIMEOUT_S, not_asked
 from .report import Report, Status, no_record, skew_in
 
 Named = tuple[str, int]

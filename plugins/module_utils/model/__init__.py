@@ -22,7 +22,7 @@ from .job import ENDED, Attempt, Constraints, Job, JobSpec, State, checked_trans
 from .lease import Lease, lease_id, lease_parts
 from .masking import SECRET
 from .names import counted, natural, nearest
-from .node import Admin, Gpu, Health, Node, NodeFacts, Reachability, Status, status
+from .node import Admin, Alert, Gpu, Health, Node, NodeFacts, Reachability, Status, status
 from .times import before, duration, iso, moment, parse, utc_now
 from .validation import restored, validated
 
@@ -30,6 +30,7 @@ __all__ = [
     "ENDED",
     "SECRET",
     "Admin",
+    "Alert",
     "Attempt",
     "Conflict",
     "Constraints",

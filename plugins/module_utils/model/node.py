@@ -45,12 +45,50 @@ class Reachability(BaseModel):
     reason: str = ""
 
 
-class Health(BaseModel):
-    """The last verdict about a node's hardware. ``state`` UNKNOWN until the monitor has spoken."""
+class Alert(BaseModel):
+    """A confirmed fault of a node, as its monitor tells it: since when, and how often it has come."""
 
-    state: Literal["OK", "WARN", "CRIT", "UNKNOWN"] = "UNKNOWN"
+    model_config = ConfigDict(extra="ignore")
+
+    check: str
+    entity: str = ""
+    label: str = ""
+    status: Literal["WARNING", "CRITICAL"]
     reason: str = ""
+    action: str = ""
+    first_seen: str = ""
+    last_seen: str = ""
+    count: int = Field(default=1, ge=1)
+
+
+class Health(BaseModel):
+    """The last verdict about a node. ``state`` is unknown until somebody has looked: then ``at`` is None.
+
+    ``score``: 0 to 100; ``check``, ``reason``, ``action``: the worst finding; ``at``: since when this is the verdict;
+    ``last_check``: when the node was looked at, ``source`` by whom (daemon: its monitor; live: a look of its own).
+    """
+
+    state: Literal["healthy", "degraded", "unhealthy", "unknown"] = "unknown"
+    score: int | None = Field(default=None, ge=0, le=100)
+    check: str = ""
+    reason: str = ""
+    action: str = ""
+    source: str = ""
     at: str | None = None
+    last_check: str | None = None
+    alerts: list[Alert] = []
+
+    @property
+    def known(self) -> bool:
+        """Whether somebody has looked at the node, so that its health says whether it is offered."""
+        return self.at is not None
+
+    @field_validator("state", mode="before")
+    @classmethod
+    def _words_of_before(cls, value: object) -> object:
+        """States that were written before nodes had monitors."""
+        before = {"OK": "healthy", "WARN": "degraded", "CRIT": "unhealthy", "UNKNOWN": "unknown"}
+        return before.get(value, value) if isinstance(value, str) else value
 
 
 class NodeFacts(BaseModel):
@@ -112,9 +150,10 @@ def status(node: Node, *, taken: int) -> Status:
         return "unknown"
     verdicts: list[tuple[bool, Status]] = [
         (node.reachability.ok is False, "unreachable"),
-        (node.health.state == "CRIT", "unhealthy"),
+        (node.health.state == "unhealthy", "unhealthy"),
         (node.admin.state == "drained" or (node.admin.state == "draining" and not taken), "drained"),
         (node.admin.state == "draining", "draining"),
+        (node.health.known and node.health.state == "unknown", "unknown"),
         (taken > 0 and taken >= capacity, "allocated"),
         (taken > 0, "mixed"),
     ]

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from .agents import AgentClient, AgentError, AgentReply, client_for
+from .agents import AgentClient, AgentError, AgentReply, Dial, client_for
 from .dial import Dialer, preload
 from .fan_out import Outcome, fan_out
 from .local import LocalTransport
@@ -19,6 +19,7 @@ __all__ = [
     "AgentClient",
     "AgentError",
     "AgentReply",
+    "Dial",
     "Dialer",
     "Failure",
     "LocalTransport",

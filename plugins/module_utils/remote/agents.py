@@ -186,6 +186,10 @@ def agent_path(state_dir: str) -> str:
     return f"{state_dir.rstrip('/')}/bin/muster-agent.pyz"
 
 
+Dial = Callable[[str], AgentClient]
+"""Gives a new client for the agent of a node, by the node's name; from any thread."""
+
+
 def agent_command(python: str, state_dir: str, version: str, verb: Sequence[str]) -> str:
     """A command line for any login shell that runs a verb, or exits 126 without an agent and 127 without a Python."""
     interpreter = shlex.split(python)

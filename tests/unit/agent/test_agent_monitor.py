@@ -153,7 +153,7 @@ def test_what_the_driver_says_of_a_broken_gpu_is_seen(started: Monitor, key: str
         ("pcie_width", 8, "gpu.pcie"),
         ("temperature", 85, "gpu.temperature"),
         ("power", "N/A", "gpu.power"),
-        ("processes", f"{os.getpid()}:C:1GiB", "gpu.idle"),
+        ("processes", "1:C:1GiB", "gpu.idle"),
     ],
 )
 def test_what_is_to_be_looked_at_makes_it_degraded(started: Monitor, key: str, value: object, check: str) -> None:
@@ -243,6 +243,8 @@ def test_a_report_that_is_old_is_not_handed_on(started: Monitor) -> None:
     found = started.report()
     assert (found["state"], found["score"], found["daemon"]) == ("unknown", None, None)
     assert found["reason"].startswith("the monitor's last report is 6")
+    path.write_text(json.dumps({**document, "boottime_s": time.clock_gettime(time.CLOCK_BOOTTIME)}))
+    assert started.report()["reason"] == "the monitor does not run"
     path.write_text(json.dumps({**document, "boot_id": "another"}))
     assert started.report()["reason"] == "the monitor's last report is from before the last boot"
     assert started.node.call("health").payload["health"]["source"] == "live"
@@ -345,8 +347,7 @@ def test_systemd_is_told_when_it_is_ready_and_that_it_lives(monitor: Monitor, tm
         said = []
         while said.count("WATCHDOG=1") < 3:
             said += systemd.recv(4096).decode().splitlines()
-        assert said[0] == "READY=1"
-        assert "STATUS=healthy (100)" in said
+        assert said.index("STATUS=healthy (100)") < said.index("READY=1"), "who waits for it finds a report"
         monitor.stop()
         while "STOPPING=1" not in said:
             said += systemd.recv(4096).decode().splitlines()
@@ -397,7 +398,7 @@ def test_without_systemd_it_is_a_process_of_its_own(node: Node) -> None:
         assert second["changed"] is True
         assert second["pid"] != first["pid"]
         assert not alive(first["pid"])
-        until(lambda: act("status")["state"], "it looks at the node")
+        assert second["state"], "it has looked at the node"
     finally:
         ended = act("stop")
     assert (ended["pid"], ended["changed"], alive(second["pid"])) == (None, True, False)
@@ -409,3 +410,45 @@ def test_a_monitor_that_does_not_start_says_why(node: Node) -> None:
     answer = node.call("monitor", "--action", "start")
     assert "interval_s must be 1 second or more" in answer.error["message"]
     assert node.call("monitor", "--action", "halt").error["hint"] == "actions: start, stop, restart, status"
+
+
+def test_no_job_starts_on_a_node_that_its_monitor_calls_unhealthy(started: Monitor) -> None:
+    node = started.node
+    assert node.start(node.spec(["true"])).exit_code == 0
+    started.nvml.set("ecc.uncorrected.volatile", 1, gpu=1)
+    started.becomes("unhealthy")
+    refused = node.start(node.spec(["true"]))
+    assert refused.codes() == [("n1", "node_unhealthy")]
+    reason = "the node is unhealthy: GPU 1 has had 1 memory errors that it could not correct"
+    assert refused.attempt["problems"][0]["message"] == reason
+    assert "health.yml" in refused.error["hint"]
+    assert node.start(node.spec(["true"], preflight=False)).exit_code == 0
+
+
+def test_no_job_starts_where_a_monitor_has_fallen_silent(started: Monitor) -> None:
+    node = started.node
+    path = node.state_dir / "monitor" / "report.json"
+    assert started.process
+    started.process.send_signal(signal.SIGSTOP)
+    try:
+        document = json.loads(path.read_text())
+        path.write_text(json.dumps({**document, "boottime_s": document["boottime_s"] - 600}))
+        assert node.start(node.spec(["true"])).codes() == [("n1", "node_unknown")]
+    finally:
+        started.process.send_signal(signal.SIGCONT)
+
+
+def test_a_new_agent_takes_over_from_the_one_that_runs(started: Monitor) -> None:
+    started.nvml.set("ecc.uncorrected.volatile", 1, gpu=1)
+    started.becomes("unhealthy")
+    file = started.node.agent_file
+    assert started.process
+    before = started.process.pid
+    content = file.read_bytes()
+    file.with_suffix(".new").write_bytes(content)
+    file.with_suffix(".new").replace(file)
+    until(lambda: "its new version takes over" in started.log.read_text(), "it sees that")
+    until(lambda: "the monitor goes on" in started.log.read_text(), "and begins anew")
+    found = started.becomes("unhealthy", "gpu.ecc.uncorrected")
+    assert found["daemon"]["pid"] == before == started.process.pid
+    assert started.process.poll() is None

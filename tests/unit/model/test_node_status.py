@@ -23,9 +23,10 @@ from tests.unit.samples import facts, gpus, node
 
 BAD: list[tuple[str, dict[str, Any]]] = [
     ("unreachable", {"reachability": Reachability(ok=False)}),
-    ("unhealthy", {"health": Health(state="CRIT")}),
+    ("unhealthy", {"health": Health(state="unhealthy")}),
     ("drained", {"admin": Admin(state="drained")}),
     ("draining", {"admin": Admin(state="draining")}),
+    ("unknown", {"health": Health(state="unknown", at="2026-11-29T12:00:00Z")}),
 ]
 
 
@@ -56,8 +57,17 @@ def test_a_node_that_nobody_has_reached_yet_is_unknown() -> None:
     assert status(node("n1", reachability=Reachability()), taken=0) == "unknown"
 
 
+def test_a_node_that_nobody_watches_is_offered() -> None:
+    assert status(node("n1", health=Health()), taken=0) == "idle"
+
+
+@pytest.mark.parametrize(("before", "now"), [("OK", "healthy"), ("WARN", "degraded"), ("CRIT", "unhealthy")])
+def test_states_of_health_that_were_written_earlier_are_understood(before: str, now: str) -> None:
+    assert Health.model_validate({"state": before, "reason": "", "at": None}).state == now
+
+
 def test_a_warning_does_not_make_a_node_unhealthy() -> None:
-    assert status(node("n1", health=Health(state="WARN")), taken=0) == "idle"
+    assert status(node("n1", health=Health(state="degraded")), taken=0) == "idle"
 
 
 def test_a_node_without_gpus_says_unknown_and_0_mib() -> None:

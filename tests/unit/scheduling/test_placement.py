@@ -39,7 +39,7 @@ def clusters(draw: st.DrawFn) -> tuple[list[Node], list[Lease]]:
         {},
         {"admin": Admin(state="drained")},
         {"reachability": Reachability(ok=False)},
-        {"health": Health(state="CRIT")},
+        {"health": Health(state="unhealthy")},
     ]
     nodes: list[Node] = []
     leases: list[Lease] = []
@@ -72,7 +72,7 @@ def free_of(one: Node, leases: Sequence[Lease]) -> set[Any]:
 
 
 def in_service(one: Node) -> bool:
-    return one.reachability.ok is True and one.health.state != "CRIT" and one.admin.state == "enabled"
+    return one.reachability.ok is True and one.health.state != "unhealthy" and one.admin.state == "enabled"
 
 
 @settings(max_examples=400)

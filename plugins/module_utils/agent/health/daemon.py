@@ -18,16 +18,18 @@ import os
 import random
 import select
 import signal
+import sys
 import time
 from functools import partial
 from typing import Any
 
-from .. import processes, record
+from .. import processes, record, units
 from ..clock import now as wall
 from ..errors import REFUSED, AgentError
 from ..layout import Layout
-from . import alerts, log, notify, report, xid
+from . import alerts, latest, log, notify, report, xid
 from .catalogue import BY_NAME, SAMPLERS, check_of
+from .gpu_facts import load_library
 from .model import next_interval
 from .result import CRITICAL, UNKNOWN, WARNING
 from .settings import load
@@ -58,18 +60,10 @@ def run(layout: Layout) -> int:
         monitor.run()
     finally:
         os.close(lock)
+    if monitor.outdated:
+        command = units.agent_command(["--state-dir", layout.state_dir, "daemon"])
+        os.execv(command[0], command)
     return 0
-
-
-def pid_file(layout: Layout) -> str:
-    """The file that holds `{"pid", "start_ticks"}` of the daemon, locked as long as it runs."""
-    return os.path.join(layout.monitor, "daemon.pid")
-
-
-def running(layout: Layout) -> Document | None:
-    """Return {"pid", "start_ticks"} of the daemon that runs; None if none does."""
-    found = record.read_json(pid_file(layout))
-    return found if found and processes.lives(found["pid"], found["start_ticks"]) else None
 
 
 def clearings(layout: Layout) -> str:
@@ -78,11 +72,11 @@ def clearings(layout: Layout) -> str:
 
 
 def _only_one(layout: Layout) -> int:
-    lock = os.open(pid_file(layout), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    lock = os.open(latest.pid_file(layout), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        other = running(layout) or {}
+        other = latest.running(layout) or {}
         os.close(lock)
         raise AgentError(
             "daemon_runs",
@@ -109,7 +103,7 @@ class Daemon:
         self.later: set[str] = set()
         self.news: list[Change] = []
         self.to_tell: list[Document] = []
-        self.round_at = self.next_round = report.boottime()
+        self.round_at = self.next_round = latest.boottime()
         self.round_open = False
         self.interval = self.settings.pace.base_s
         self.calm_rounds = 0
@@ -118,16 +112,19 @@ class Daemon:
         self.kernel_log: xid.KernelLog | None = None
         self.workers: dict[str, Worker] = {}
         self.messenger = Worker(self._deliver)
+        self.ready = self.outdated = False
+        self.agent_file = _identity()
         self.wake, self.woken = os.pipe()
 
     def run(self) -> None:
         watchdog_s = notify.take()
+        load_library()
         self._signals()
         self._begin()
-        notify.tell("READY=1", "STATUS=looks at the node for the first time")
+        notify.tell("STATUS=looks at the node for the first time")
         said = time.monotonic()
         while not self.over:
-            now = report.boottime()
+            now = latest.boottime()
             if now >= self.next_round and not self.round_open:
                 self._open_round(now)
             self._wait(None if watchdog_s is None else watchdog_s / 3)
@@ -137,20 +134,24 @@ class Daemon:
             if watchdog_s is not None and time.monotonic() - said > watchdog_s / 4:
                 notify.tell("WATCHDOG=1")
                 said = time.monotonic()
-        notify.tell("STOPPING=1")
+        if not self.outdated:
+            notify.tell("STOPPING=1")
         for worker in (*self.workers.values(), self.messenger):
             worker.close()
         self._publish()
-        log.say(6, "the monitor ends")
+        if self.outdated:
+            notify.give_back()
+        else:
+            log.say(6, "the monitor ends")
 
     def _begin(self) -> None:
-        found = report.paths(self.layout)
+        found = latest.paths(self.layout)
         before = record.read_json(found["memory"]) or {}
         try:
             went_on = self.watch.restore(before or None)
         except (KeyError, TypeError, ValueError):  # of another version: begin anew
             self.watch, went_on = Watch(self.settings, processes.boot_id()), False
-        self.book = record.read_json(report.paths(self.layout)["alerts"]) or {}
+        self.book = record.read_json(latest.paths(self.layout)["alerts"]) or {}
         self.workers = {
             name: Worker(partial(sampler.read, self.settings), stays=sampler.stays)
             for name, sampler in SAMPLERS.items()
@@ -220,16 +221,16 @@ class Daemon:
             poll.register(self.kernel_log.descriptor, select.POLLIN)
         waits = [worker.deadline - time.monotonic() for worker in busy]
         if not self.round_open:
-            waits.append(self.next_round - report.boottime())
+            waits.append(self.next_round - latest.boottime())
         if at_most_s is not None:
             waits.append(at_most_s)
         woken = dict(poll.poll(max(0.0, min(waits, default=PATIENCE_S)) * 1000 + 1))
         if self.wake in woken:
             os.read(self.wake, 4096)
             if self.hurried:
-                self.next_round = report.boottime()
+                self.next_round = latest.boottime()
         if self.kernel_log and self.kernel_log.descriptor in woken and self._take_kernel_log():
-            self.next_round = report.boottime()
+            self.next_round = latest.boottime()
 
     def _collect(self) -> None:
         for name, worker in self.workers.items():
@@ -251,7 +252,7 @@ class Daemon:
         self.later.discard(name)
         if isinstance(sample.facts, dict) and "later" in sample.facts:
             self.later.add(name)
-        self.news += self.watch.take(name, sample, report.boottime())
+        self.news += self.watch.take(name, sample, latest.boottime())
 
     def _take_kernel_log(self) -> bool:
         """Whether it had news of a GPU."""
@@ -261,7 +262,7 @@ class Daemon:
 
     def _close_round(self) -> None:
         self.round_open = False
-        now = report.boottime()
+        now = latest.boottime()
         self.calm_rounds = 0 if self.news else self.calm_rounds + 1
         stuck = any(worker.stuck for worker in self.workers.values())
         tracks = self.watch.tracks.values()
@@ -270,7 +271,13 @@ class Daemon:
         self.next_round = max(self.next_round, now)
         self._announce()
         self._publish()
+        if not self.ready:  # who waits for the start finds a report
+            notify.tell("READY=1")
+            self.ready = True
         log.keep_small(self.layout)
+        if _identity() not in (None, self.agent_file):
+            log.say(6, "the agent was replaced: its new version takes over")
+            self.over = self.outdated = True
 
     def _announce(self) -> None:
         changes, self.news = self.news, []
@@ -286,10 +293,10 @@ class Daemon:
         with _tolerating("the history cannot be written"):
             report.note(self.layout, [one for one in changes if one.news])
             if told:
-                report.replace(report.paths(self.layout)["alerts"], json.dumps(self.book))
+                report.replace(latest.paths(self.layout)["alerts"], json.dumps(self.book))
 
     def _publish(self) -> None:
-        document = report.make(self.watch, self.facts, report.boottime(), source="daemon", interval_s=self.interval)
+        document = report.make(self.watch, self.facts, latest.boottime(), source="daemon", interval_s=self.interval)
         document["alerts"] = alerts.active(self.book)
         stuck = [[name, *worker.stuck] for name, worker in self.workers.items() if worker.stuck]
         with _tolerating("the report cannot be written"):
@@ -323,12 +330,21 @@ class Daemon:
                 names = file.read().split()
             os.unlink(clearings(self.layout))
             for name in names:
-                self.news += self.watch.clear(None if name == "*" else name, report.boottime())
+                self.news += self.watch.clear(None if name == "*" else name, latest.boottime())
 
     def _deliver(self, doing: Any) -> list[str]:
         return alerts.deliver(self.settings, self._sending, doing)
 
     _sending: list[Document] = []
+
+
+def _identity() -> tuple[int, int, int] | None:
+    """What tells the agent's file from one that takes its place; None while there is none."""
+    try:
+        found = os.stat(sys.argv[0])
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino, found.st_mtime_ns
 
 
 @contextlib.contextmanager

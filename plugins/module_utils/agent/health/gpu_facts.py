@@ -49,6 +49,11 @@ def read(settings: Settings, doing: Callable[[str], None]) -> Facts:
     return answer
 
 
+def load_library() -> None:
+    """Load what a later sample needs from the agent's file: another one may have taken its place by then."""
+    import pynvml  # noqa: F401
+
+
 class _Nvml:
     """Calls into the library that return (value, None) or (None, the error's name)."""
 

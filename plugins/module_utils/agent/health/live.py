@@ -13,7 +13,7 @@ from typing import Any
 
 from .. import processes
 from ..layout import Layout
-from . import report
+from . import latest, report
 from .catalogue import BY_NAME, SAMPLERS
 from .settings import Settings, load
 from .watch import Watch
@@ -30,7 +30,7 @@ def look(layout: Layout) -> Document:
     checks = {name: {**settings.checks.get(name, {}), **AT_ONCE} for name in {*BY_NAME, *settings.checks}}
     watch = Watch(settings._replace(checks=checks), processes.boot_id())
     facts = _ask_all(settings, watch)
-    document = report.make(watch, facts, report.boottime(), source="live")
+    document = report.make(watch, facts, latest.boottime(), source="live")
     return {**document, "age_s": 0.0, "fresh": True}
 
 
@@ -52,5 +52,5 @@ def _ask_all(settings: Settings, watch: Watch) -> Document:
             if sample:
                 del waiting[descriptor]
                 facts[name] = sample.facts
-                watch.take(name, sample, report.boottime())
+                watch.take(name, sample, latest.boottime())
     return facts

@@ -2,35 +2,27 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the daemon leaves for others to read, and what it needs itself when it is started again.
+"""What the daemon says of the node, and what it needs itself when it is started again, as it writes them down.
 
-    monitor/report.json    the last verdict with all results; replaced as a whole
-    monitor/memory.json    what is confirmed and latched, and what checks remember
-    health/history.jsonl   one line a confirmed change; the newest HISTORY_LINES at least
-    health/alerts.json     the book of alerts
-
-The first two are about one boot, and lie in memory where they can; so nothing is flushed to disk for them.
+`latest` has the files. Those about one boot lie in memory where they can; so nothing is flushed to disk for them.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import time
 from typing import Any
 
-from .. import processes, record
 from ..clock import now as wall
 from ..layout import Layout
 from ..version import PROTOCOL, version
+from .latest import paths
 from .result import STATUSES
 from .watch import Change, Watch, report_of
 
 Document = dict[str, Any]
 
 HISTORY_LINES = 1000
-STALE_INTERVALS = 3
-STALE_SLACK_S = 30.0
 GPU_KEYS = (
     "index",
     "uuid",
@@ -54,21 +46,6 @@ GPU_KEYS = (
     "persistence",
     "mig",
 )
-
-
-def boottime() -> float:
-    """Return seconds since boot, time in sleep included."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
-
-
-def paths(layout: Layout) -> dict[str, str]:
-    """Return the files by name: report, memory, history, alerts."""
-    return {
-        "report": os.path.join(layout.monitor, "report.json"),
-        "memory": os.path.join(layout.monitor, "memory.json"),
-        "history": os.path.join(layout.health, "history.jsonl"),
-        "alerts": os.path.join(layout.health, "alerts.json"),
-    }
 
 
 def make(watch: Watch, facts: Document, now: float, *, source: str, interval_s: float | None = None) -> Document:
@@ -139,18 +116,6 @@ def as_event(change: Change) -> Document:
         "reason": result.reason,
         "action": result.action,
     }
-
-
-def read(layout: Layout) -> Document | None:
-    """Return the daemon's last report with `age_s` and `fresh`; None if there is none. Both are found on the node's own
-    clock: a report from before the last boot is never fresh, whatever the time was set to since."""
-    document = record.read_json(paths(layout)["report"])
-    if document is None:
-        return None
-    same = document.get("boot_id") == processes.boot_id()
-    age = boottime() - document["boottime_s"] if same else None
-    limit = STALE_INTERVALS * (document.get("interval_s") or 0.0) + STALE_SLACK_S
-    return {**document, "age_s": age and round(age, 3), "fresh": age is not None and age <= limit}
 
 
 def prometheus(document: Document) -> str:

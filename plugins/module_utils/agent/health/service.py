@@ -7,15 +7,15 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 import time
 from typing import Any
 
 from .. import processes, units
 from ..errors import TIMED_OUT, USAGE, AgentError
-from ..layout import DEFAULT_STATE_DIR, Layout
-from . import daemon, log, report
+from ..layout import Layout
+from . import latest, log
+from .unit import name_of
 
 Document = dict[str, Any]
 
@@ -25,28 +25,25 @@ STOPS_WITHIN_S = 10.0
 LOOK_AGAIN_S = 0.05
 
 
-def act(layout: Layout, action: str) -> Document:
+def act(layout: Layout, action: str, dry_run: bool = False) -> Document:
     """Do one of :data:`ACTIONS`, and return how the monitor is then: docs/agent.md has the object.
 
     What is as it is to be is left alone. Raises AgentError if it does not come about.
     """
     if action not in ACTIONS:
         raise AgentError("usage", f"the monitor cannot {action!r}", f"actions: {', '.join(ACTIONS)}", USAGE)
-    unit = unit_of(layout)
+    unit = name_of(layout)
     installed = os.path.isdir("/run/systemd/system") and units.known(unit)
-    before = daemon.running(layout)
+    before = latest.running(layout)
+    if dry_run:
+        changed = action == "restart" or (action == "start" and not before) or (action == "stop" and bool(before))
+        return {**_described(layout, unit if installed else None, before), "changed": changed}
     if action in ("stop", "restart") and before:
         _by_systemd("stop", unit) if installed else _stop(before)
     if action in ("start", "restart") and (action == "restart" or not before):
         _by_systemd("start", unit) if installed else _start(layout)
-    after = daemon.running(layout)
+    after = latest.running(layout)
     return {**_described(layout, unit if installed else None, after), "changed": before != after}
-
-
-def unit_of(layout: Layout) -> str:
-    """Return the name of the unit: one a state directory. The role `monitor` makes it by the same rule."""
-    place = "" if layout.state_dir == DEFAULT_STATE_DIR else re.sub(r"[^A-Za-z0-9_.]", "-", layout.state_dir)
-    return f"muster-monitor{place}.service"
 
 
 def _by_systemd(verb: str, unit: str) -> None:
@@ -58,6 +55,7 @@ def _by_systemd(verb: str, unit: str) -> None:
 def _start(layout: Layout) -> None:
     """Start it as a session of its own, and wait until it has looked at the node for the first time, or has refused."""
     os.makedirs(layout.health, mode=0o755, exist_ok=True)
+    begun = latest.boottime()
     output = log.open_file(layout)
     begins_at = os.fstat(output).st_size
     null = os.open(os.devnull, os.O_RDWR)
@@ -79,12 +77,19 @@ def _start(layout: Layout) -> None:
     os.close(output)
     os.waitpid(pid, 0)
     until = time.monotonic() + STARTS_WITHIN_S
-    while not daemon.running(layout):
+    while not (latest.running(layout) and _looked_since(layout, begun)):
+        if time.monotonic() > until and latest.running(layout):
+            return  # its first look takes long: a driver that wakes up, or that hangs
         said = _said(log.path(layout), begins_at)
         if time.monotonic() > until or '"error"' in said:
             told = said.strip().rpartition("\n")[2][:500] or "without a word"
             raise AgentError("not_started", f"the monitor did not start: {told}", f"{log.path(layout)} says more")
         time.sleep(LOOK_AGAIN_S)
+
+
+def _looked_since(layout: Layout, begun: float) -> bool:
+    last = latest.read(layout)
+    return last is not None and last["age_s"] is not None and last["boottime_s"] >= begun
 
 
 def _said(path: str, begins_at: int) -> str:
@@ -103,10 +108,10 @@ def _stop(running: Document) -> None:
 
 
 def _described(layout: Layout, unit: str | None, running: Document | None) -> Document:
-    last = report.read(layout) or {}
+    last = latest.read(layout) or {}
     uptime_s = None
     if running:
-        uptime_s = round(report.boottime() - running["start_ticks"] / processes.TICKS_A_SECOND, 1)
+        uptime_s = round(latest.boottime() - running["start_ticks"] / processes.TICKS_A_SECOND, 1)
     return {
         "unit": unit,
         "enabled": units.enabled(unit) if unit else None,

@@ -1,0 +1,88 @@
+# Copyright (c) 2026 The Muster authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How nodes are, entered in the state. Documentation: the module of the same name."""
+
+from __future__ import annotations
+
+from ..plugin_utils.fleet_action import FleetAction
+
+try:
+    from ..module_utils.door.call import Call, Result
+    from ..module_utils.health import Checkup, look_at
+    from ..module_utils.model import counted, natural
+    from ..plugin_utils.columns import columns
+except ImportError:  # FleetAction says what is missing
+    pass
+
+PASSING = ("last_check", "score", "source")
+"""What may differ from one check to the next although nothing has changed."""
+
+
+class ActionModule(FleetAction):
+    """Runs in the control process, once for all hosts."""
+
+    interface = {
+        "argument_spec": {
+            "store": {"type": "str"},
+            "source": {"type": "str", "default": "auto", "choices": ["auto", "daemon", "live"]},
+            "hosts": {"type": "list", "elements": "str"},
+            "fail_on": {
+                "type": "list",
+                "elements": "str",
+                "default": [],
+                "choices": ["degraded", "unhealthy", "unknown"],
+            },
+        }
+    }
+
+    def answer(self, call: Call) -> Result:
+        """The result of the task."""
+        hosts = list(self.fleet.play_hosts if call.params["hosts"] is None else call.params["hosts"])
+        self.fleet.prepare(hosts)
+        found = look_at(self.fleet.dial, sorted(hosts, key=natural), call.params["source"])
+        cluster = call.cluster()
+        reached = [name for name, one in found.items() if one.report is not None]
+        silent = {name: one.error for name, one in found.items() if one.report is None}
+        cluster.contacted(reached, silent)
+        changes = cluster.judge_nodes({name: one.health for name, one in found.items()})
+        for line in _table(found):
+            call.say(line)
+        for name, one in found.items():
+            if one.skewed:
+                call.warn(f"the clock of {name} is {one.skew_s:+.1f} s from ours")
+        known = {change.name for change in changes}
+        if strangers := [name for name in found if name not in known]:
+            call.warn(
+                f"the state does not know {', '.join(strangers)}, and keeps nothing of their health: run sync.yml"
+            )
+        states = {name: one.health.state for name, one in found.items()}
+        result: Result = {
+            "changed": any(_verdict(change.before) != _verdict(change.after) for change in changes),
+            "nodes": {name: one.health.model_dump(mode="json") for name, one in found.items()},
+            "unreachable_nodes": silent,
+        }
+        bad = [name for name, state in states.items() if state in call.params["fail_on"]]
+        if bad:
+            told = "; ".join(f"{name} is {states[name]}: {found[name].health.reason}" for name in bad)
+            result |= {"failed": True, "msg": f"{counted(len(bad), 'node')} of {len(hosts)} cannot be used: {told}"}
+        return result
+
+
+def _verdict(document: Result | None) -> Result:
+    health = dict((document or {}).get("health") or {})
+    return {key: value for key, value in health.items() if key not in PASSING}
+
+
+def _table(found: dict[str, Checkup]) -> list[str]:
+    if not found:
+        return []
+    rows = [("NODE", "HEALTH", "SCORE", "LAST CHECK", "WORST", "ACTION")]
+    for name, one in found.items():
+        health = one.health
+        age_s = (one.report or {}).get("age_s")
+        seen = "-" if age_s is None else "now" if health.source == "live" else f"{age_s:.0f} s ago"
+        score = "-" if health.score is None else str(health.score)
+        worst = f"{health.check}: {health.reason}" if health.check else health.reason
+        rows.append((name, health.state, score, seen, worst or "-", health.action or "-"))
+    return columns(rows)

@@ -1,0 +1,113 @@
+# Copyright (c) 2026 The Muster authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The monitors of many nodes, in one task. Documentation: the module of the same name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ..plugin_utils.fleet_action import FleetAction
+
+try:
+    import json
+    from functools import partial
+
+    from ..module_utils.agent.errors import AgentError
+    from ..module_utils.agent.health.catalogue import BY_NAME
+    from ..module_utils.agent.health.settings import parse
+    from ..module_utils.cluster import Cluster
+    from ..module_utils.door.call import Call, Result, plain
+    from ..module_utils.model import InvalidInput, counted, natural
+    from ..module_utils.remote import AgentReply, fan_out
+except ImportError:  # FleetAction says what is missing
+    pass
+
+
+TIMEOUT_S = 90.0
+ACTIONS = {"present": "apply", "absent": "remove", "started": "start", "stopped": "stop", "restarted": "restart"}
+STATES = [*ACTIONS, "reported"]
+
+
+class ActionModule(FleetAction):
+    """Runs in the control process, once for all hosts."""
+
+    interface = {
+        "argument_spec": {
+            "store": {"type": "str"},
+            "state": {"type": "str", "default": "present", "choices": STATES},
+            "hosts": {"type": "list", "elements": "str"},
+        }
+    }
+
+    def answer(self, call: Call) -> Result:
+        """The result of the task."""
+        hosts = list(self.fleet.play_hosts if call.params["hosts"] is None else call.params["hosts"])
+        self.fleet.prepare(hosts)
+        state = call.params["state"]
+        settings = self._settings(call.cluster(), hosts) if state == "present" else {}
+        outcomes = fan_out(
+            {name: partial(self._ask, name, state, settings.get(name), call.check_mode) for name in hosts}
+        )
+        failures, monitors = {}, {}
+        for name in sorted(hosts, key=natural):
+            reply, error = outcomes[name].value, outcomes[name].error
+            if reply is None or reply.error:
+                failures[name] = str(reply.error if reply else error)
+                continue
+            monitors[name] = dict(reply.payload["monitor"])
+            if told := monitors[name].get("changes"):
+                call.say(f"{name}: {', '.join(told)}")
+        result: Result = {"changed": any(one["changed"] for one in monitors.values()), "monitors": monitors}
+        if call.diff:
+            result["diff"] = [
+                {
+                    "before_header": f"{name}:{one['path']}",
+                    "after_header": f"{name}:{one['path']}",
+                    "before": one["before"],
+                    "after": one["after"],
+                }
+                for name, monitor in monitors.items()
+                for one in monitor.get("diff", [])
+            ]
+        for monitor in monitors.values():
+            monitor.pop("diff", None)
+        if failures:
+            told = "; ".join(why if name in why else f"{name}: {why}" for name, why in failures.items())
+            result |= {"failed": True, "failures": failures}
+            result["msg"] = f"the monitor of {counted(len(failures), 'node')} of {len(hosts)} is not {state}: {told}"
+        return result
+
+    def _settings(self, cluster: Cluster, hosts: list[str]) -> dict[str, Result]:
+        """What the variables of each host ask for, checked before any node is told."""
+        known = cluster.nodes()
+        settings, faults = {}, {}
+        for name in hosts:
+            asked = plain(self.fleet.variable(name, "muster_health", {}))
+            try:
+                if not isinstance(asked, Mapping):
+                    raise AgentError("bad_settings", f"muster_health must be a mapping, not {asked!r}")
+                expect = {"gpus": len(known[name].gpus)} if name in known else {}
+                given = asked.get("expect", {})
+                wanted = {**expect, **given} if isinstance(given, Mapping) else given
+                settings[name] = {"node": name, **asked, "expect": wanted}
+                parse(settings[name], BY_NAME)
+            except AgentError as error:
+                faults.setdefault(error.message, []).append(name)
+        if faults:
+            told = "; ".join(f"{', '.join(names)}: {message}" for message, names in faults.items())
+            raise InvalidInput(told, "correct muster_health; docs/health.md has all that it may say")
+        return settings
+
+    def _ask(self, name: str, state: str, settings: Result | None, dry_run: bool) -> AgentReply:
+        words = ["monitor", "--action", ACTIONS.get(state, "status")]
+        content: bytes | None = None
+        if state == "present":
+            content = json.dumps({"settings": settings, "dry_run": dry_run}).encode()
+        elif dry_run:
+            words.append("--dry-run")
+        client = self.fleet.dial(name)
+        try:
+            return client.call(words, content, timeout_s=TIMEOUT_S)
+        finally:
+            client.close()
