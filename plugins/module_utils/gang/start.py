@@ -9,10 +9,11 @@ import json
 import secrets
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
+from ..agent.errors import HINTS
 from ..cluster import Cluster, Outcome
 from ..model import SECRET, InvalidInput, InvalidTransition, Job, JobSpec, MusterError, NoCapacity, validated
 from ..remote import Dial, fan_out
@@ -92,7 +93,7 @@ def start_gang(
         port_taken = all(code == "port_taken" for code in refusal_codes(reports.values()))
         again = left_out.keys() & absent.keys()  # it was reached in between, from elsewhere, and is gone once more
         if again or (not absent and not (port_taken and (ports_left := ports_left - 1))):
-            raise NotStarted(f"job {job.name} was not started: {refusal(reports.values())}")
+            raise NotStarted(f"job {job.name} was not started: {refusal(reports.values())}", _hint(reports.values()))
         left_out |= absent
         for name, why in absent.items():
             say(f"{name} is left out: {why}")
@@ -156,6 +157,11 @@ def _ask_all(
     for client in clients.values():
         client.close()
     return {name: reports[name] for name in requests}, {name: client.commands for name, client in clients.items()}
+
+
+def _hint(reports: Iterable[Report]) -> str:
+    """What to do about the problems for which nodes refused."""
+    return "; ".join(dict.fromkeys(HINTS[code] for code in sorted(refusal_codes(reports)) if code in HINTS))
 
 
 def _take_back(cluster: Cluster, dial: Dial, job: Job, epoch: int, reports: Mapping[str, Report]) -> None:

@@ -17,13 +17,13 @@ from .result import CRITICAL, OK, SKIPPED, UNKNOWN, Result, below
 from .settings import Settings
 
 GB = 1e9
-ST_RDONLY = 1
 
 
 def read(settings: Settings, doing: Callable[[str], None]) -> dict[str, Any]:
     """Return path -> {"free_gb", "inodes_free", "readonly", "unwritten"} or {"error"}; bytes that others than root may
     use. `unwritten`: why nothing can be written to the state directory; None for other paths, which are not tried."""
     found: dict[str, Any] = {}
+    readonly = _readonly()
     for path in settings.disks:
         doing(path)
         try:
@@ -34,9 +34,22 @@ def read(settings: Settings, doing: Callable[[str], None]) -> dict[str, Any]:
         found[path] = {
             "free_gb": round(facts.f_bavail * facts.f_frsize / GB, 2),
             "inodes_free": round(facts.f_favail / facts.f_files * 100, 1) if facts.f_files else None,
-            "readonly": bool(facts.f_flag & ST_RDONLY),
+            "readonly": os.stat(path).st_dev in readonly,
             "unwritten": _unwritten(Layout(path)) if path == settings.state_dir else None,
         }
+    return found
+
+
+def _readonly() -> set[int]:
+    """Return the devices whose file systems as such are read-only (proc(5), mountinfo): the monitor's own view of them
+    is, too, wherever it need not write."""
+    found = set()
+    with open("/proc/self/mountinfo") as file:
+        for line in file:
+            mount, _dash, super_block = line.partition(" - ")
+            if "ro" in super_block.split()[-1].split(","):
+                major, _colon, minor = mount.split()[2].partition(":")
+                found.add(os.makedev(int(major), int(minor)))
     return found
 
 

@@ -46,9 +46,9 @@ ProtectSystem=strict
 ReadWritePaths={state_dir}
 ProtectHome=read-only
 PrivateTmp=yes
-ProtectKernelTunables=yes
+# Not ProtectKernelTunables and ProtectControlGroups: in a container they show the boot_id of the machine below it.
+ReadOnlyPaths=/proc/sys /sys
 ProtectKernelModules=yes
-ProtectControlGroups=yes
 ProtectHostname=yes
 RestrictNamespaces=yes
 RestrictRealtime=yes

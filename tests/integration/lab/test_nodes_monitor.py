@@ -1,0 +1,196 @@
+# Copyright (c) 2026 The Muster authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Monitors on real nodes: systemd runs them, faults of fake GPUs are seen, and nothing that hangs stops them."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.fakenvml import FakeNvml
+from tests.integration.lab.fleet import Fleet
+
+UNIT = "muster-monitor.service"
+KERNEL_LOG = "/var/lib/muster/kmsg"
+QUICK = {
+    "interval_s": 2,
+    "hurry_s": 1,
+    "kernel_log": KERNEL_LOG,
+    "services": ["ssh.service"],
+    # The nodes' disks are small, and nobody sets their clock.
+    "checks": {"os.clock": {"enabled": False}, "disk.free": {"warning": 0.01, "critical": 0.001}},
+}
+PATIENCE_S = 90.0
+STOPS_WITHIN_S = 5.0
+EXPOSURE = 4.0
+
+Document = dict[str, Any]
+
+
+@pytest.fixture
+def gpus(fleet: Fleet) -> dict[str, FakeNvml]:
+    """Two GPUs on each of four nodes, which are synced and watched."""
+    given = {node: fleet.lab.give_gpus(node, 2) for node in fleet.lab.nodes}
+    for node in given:
+        fleet.shell(node, f"touch {KERNEL_LOG}")
+    synced = fleet.play("sync", on=4)
+    assert synced.rc == 0, synced.out
+    first = fleet.play("monitor", on=4, muster_health=QUICK)
+    assert first.rc == 0, first.out
+    return given
+
+
+def health(fleet: Fleet, *words: str) -> dict[str, Document]:
+    """What `muster health` says, by node."""
+    shown = fleet.run(sys.executable, "-m", "muster.cli", "health", "--json", *words)
+    return {one["node"]: one["report"] or {"state": "silent", "reason": one["error"]} for one in json.loads(shown.out)}
+
+
+def until(look: Callable[[], Any], what: Callable[[], Any]) -> Any:
+    """What `look` gives as soon as that is true."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not (seen := look()):
+        assert time.monotonic() < deadline, what()
+        time.sleep(0.5)
+    return seen
+
+
+def become(fleet: Fleet, wanted: dict[str, tuple[str, str]]) -> dict[str, Document]:
+    """Wait until each node is so (state, worst check)."""
+
+    def now() -> dict[str, tuple[str, str]]:
+        return {name: (one["state"], _worst(one)) for name, one in health(fleet).items() if name in wanted}
+
+    until(lambda: now() == wanted, now)
+    return health(fleet)
+
+
+def _worst(report: Document) -> str:
+    return str(report["checks"][0]["check"]) if report["reason"] else ""
+
+
+def main_pid(fleet: Fleet, node: str) -> int:
+    return int(fleet.shell(node, f"systemctl show --value --property MainPID {UNIT}"))
+
+
+def test_monitors_are_services_and_the_second_time_nothing_changes(fleet: Fleet, gpus: dict[str, FakeNvml]) -> None:
+    again = fleet.play("monitor", on=4, muster_health=QUICK)
+    assert again.rc == 0, again.out
+    assert set(re.findall(r"changed=(\d+)", again.out)) == {"0"}, again.out
+    for node in gpus:
+        assert fleet.shell(node, f"systemctl is-active {UNIT}; systemctl is-enabled {UNIT}").split() == [
+            "active",
+            "enabled",
+        ]
+        assert fleet.shell(node, f"systemd-analyze verify {UNIT} 2>&1") == ""
+        assert "healthy (100)" in fleet.shell(node, f"systemctl status {UNIT}")
+    exposure = re.search(r"([0-9.]+) \w+", fleet.shell("n001", f"systemd-analyze security {UNIT} | tail -1"))
+    assert exposure
+    assert float(exposure[1]) <= EXPOSURE
+    entered = fleet.play("health", on=4)
+    assert entered.rc == 0, entered.out
+    assert {(node["health"]["state"], node["health"]["score"]) for node in fleet.nodes().values()} == {("healthy", 100)}
+    shown = fleet.run(sys.executable, "-m", "muster.cli", "daemon", "status")
+    assert shown.out.count("running") == 4, shown.out
+    assert shown.out.count(UNIT) == 4, shown.out
+
+
+def test_faults_are_seen_entered_and_avoided_and_clear_by_their_rules(fleet: Fleet, gpus: dict[str, FakeNvml]) -> None:
+    gpus["n001"].set("ecc.uncorrected.volatile", 2, gpu=1)
+    gpus["n002"].set("fault", "lost", gpu=0)
+    gpus["n003"].set("temperature", 94, gpu=0)
+    gpus["n004"].set("pcie_width", 8, gpu=0)
+    found = become(
+        fleet,
+        {
+            "n001": ("unhealthy", "gpu.ecc.uncorrected"),
+            "n002": ("unhealthy", "gpu.lost"),
+            "n003": ("unhealthy", "gpu.temperature"),
+            "n004": ("degraded", "gpu.pcie"),
+        },
+    )
+    assert found["n002"]["reason"] == "GPU 0 has fallen off the bus"
+    assert all(one["action"] for one in found.values())
+    entered = fleet.play("health", on=4)
+    assert entered.rc == 0, entered.out
+    assert "gpu.lost: GPU 0 has fallen off the bus" in entered.said
+    assert fleet.statuses() == {"n001": "unhealthy", "n002": "unhealthy", "n003": "unhealthy", "n004": "idle"}
+    kept = fleet.nodes()["n001"]["health"]
+    assert [one["check"] for one in kept["alerts"]] == ["gpu.ecc.uncorrected"], (kept, health(fleet)["n001"])
+    placed = fleet.play("launch", on=4, job={"name": "elsewhere", "command": ["true"], "gpus": 1})
+    assert placed.rc == 0, placed.out
+    assert fleet.job("elsewhere")["attempts"][-1]["plan"]["nodes"][0]["node"] == "n004"
+    refused = fleet.play("launch", on=4, job={"name": "wide", "command": ["true"], "nodes": 2})
+    assert refused.rc != 0
+    assert "n001 (unhealthy)" in refused.said
+    for node, key, gpu in (("n001", "ecc.uncorrected.volatile", 1), ("n002", "fault", 0), ("n003", "temperature", 0)):
+        gpus[node].clear(key, gpu=gpu)
+    gpus["n004"].clear("pcie_width", gpu=0)
+    well = ("healthy", "")
+    become(fleet, {"n001": well, "n003": well, "n004": well, "n002": ("unhealthy", "gpu.lost")})
+    cleared = fleet.run(sys.executable, "-m", "muster.cli", "health", "n002", "--clear", "gpu.lost")
+    assert "Traceback" not in cleared.out
+    become(fleet, dict.fromkeys(gpus, well))
+    assert fleet.play("health", on=4).rc == 0
+    assert set(fleet.statuses().values()) == {"idle"}
+
+
+def test_a_node_refuses_a_job_if_its_monitor_knows_what_the_state_does_not(
+    fleet: Fleet, gpus: dict[str, FakeNvml]
+) -> None:
+    for node in gpus:
+        gpus[node].set("remap.failure", 1, gpu=0)
+    become(fleet, dict.fromkeys(gpus, ("unhealthy", "gpu.remap.failure")))
+    refused = fleet.play("launch", on=4, job={"name": "late", "command": ["true"], "nodes": 2})
+    assert refused.rc != 0
+    assert "the node is unhealthy: GPU 0 has a faulty row of memory and none left to replace it" in refused.said
+    assert "health.yml" in refused.said
+    assert fleet.table("leases") == []
+
+
+def test_a_driver_that_hangs_neither_stops_the_monitor_nor_keeps_it(fleet: Fleet, gpus: dict[str, FakeNvml]) -> None:
+    for node, how in (("n001", "hang"), ("n002", "dstate")):
+        gpus[node].set("fault.nvmlDeviceGetTemperature", how, gpu=1)
+    hung = dict.fromkeys(("n001", "n002"), ("unhealthy", "gpu.responsive"))
+    become(fleet, hung)
+    for node in hung:
+        words = fleet.shell(node, f"systemctl show --value --property ControlGroup {UNIT}").strip()
+        tasks = fleet.shell(
+            node, f"cat /sys/fs/cgroup{words}/cgroup.procs /sys/fs/cgroup/systemd{words}/cgroup.procs 2>/dev/null"
+        )
+        assert len(set(tasks.split())) <= 3, "the monitor, and at most one that asks the driver"
+        begun = time.monotonic()
+        fleet.shell(node, f"systemctl stop {UNIT}")
+        assert time.monotonic() - begun < STOPS_WITHIN_S
+        assert fleet.shell(node, f"systemctl show --value --property Result {UNIT}").strip() == "success"
+    stopped = fleet.run(sys.executable, "-m", "muster.cli", "daemon", "status", "n001")
+    assert "stopped" in stopped.out
+
+
+def test_killed_it_is_brought_back_by_systemd_and_knows_what_it_knew(fleet: Fleet, gpus: dict[str, FakeNvml]) -> None:
+    gpus["n001"].set("ecc.uncorrected.volatile", 2, gpu=1)
+    become(fleet, {"n001": ("unhealthy", "gpu.ecc.uncorrected")})
+    before = main_pid(fleet, "n001")
+    fleet.shell("n001", f"kill -KILL {before}")
+    until(lambda: main_pid(fleet, "n001") not in (0, before), lambda: "it is not brought back")
+    report = become(fleet, {"n001": ("unhealthy", "gpu.ecc.uncorrected")})["n001"]
+    assert [alert["count"] for alert in report["alerts"]] == [1]
+    assert report["checks"][0]["latched"]
+
+
+def test_after_a_boot_it_runs_and_holds_nothing_against_the_node(fleet: Fleet, gpus: dict[str, FakeNvml]) -> None:
+    gpus["n001"].set("ecc.uncorrected.volatile", 2, gpu=1)
+    become(fleet, {"n001": ("unhealthy", "gpu.ecc.uncorrected")})
+    gpus["n001"].clear("ecc.uncorrected.volatile", gpu=1)
+    fleet.lab["n001"].kill()
+    fleet.lab.start("n001")
+    become(fleet, {"n001": ("healthy", "")})
+    history = fleet.shell("n001", "cat /var/lib/muster/health/history.jsonl")
+    assert "gpu.ecc.uncorrected" in history, "what was seen is still known"

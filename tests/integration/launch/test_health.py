@@ -1,0 +1,108 @@
+# Copyright (c) 2026 The Muster authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Watching nodes where systemd does not run: monitor.yml, health.yml, `muster health`, `muster daemon`; no root."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+QUICK = {"interval_s": 2, "hurry_s": 1, "checks": {"os.clock": {"enabled": False}, "disk.free": {"enabled": False}}}
+FULL = {**QUICK, "checks": {**QUICK["checks"], "disk.free": {"critical": 10**9, "fail_after": 1}}}
+
+
+@pytest.fixture
+def watched(site):
+    """Its nodes are in the state; no monitor is left at the end."""
+    assert site.play("sync").rc == 0
+    yield site
+    assert site.play("monitor", muster_monitor_state="absent").rc == 0
+
+
+def muster(site, *words):
+    command = [sys.executable, "-m", "muster.cli", *words]
+    done = subprocess.run(command, env=site.environment, check=False, capture_output=True, text=True)
+    return done.returncode, done.stdout + done.stderr
+
+
+def changed(run):
+    return "changed=0" not in run.out.split("PLAY RECAP")[1].splitlines()[1]
+
+
+def test_monitors_are_set_up_once_and_say_how_the_nodes_are(watched):
+    foreseen = watched.play("monitor", "--check", "--diff", muster_health=QUICK)
+    assert foreseen.rc == 0, foreseen.out
+    assert "n1: its settings are written, it is started" in foreseen.out
+    assert '+  "interval_s": 2,' in foreseen.out
+    assert not list(watched.directory.glob("nodes/*/agent.json")), "it is only said"
+    first = watched.play("monitor", muster_health=QUICK)
+    assert first.rc == 0, first.out
+    assert changed(first)
+    assert not changed(watched.play("monitor", muster_health=QUICK))
+    entered = watched.play("health", muster_health_source="daemon")
+    assert entered.rc == 0, entered.out
+    assert {(node["health"]["state"], node["health"]["source"]) for node in watched.table("nodes")} == {
+        ("healthy", "daemon")
+    }
+    assert not changed(watched.play("health"))
+    rc, out = muster(watched, "daemon", "status")
+    assert (rc, out.count("running")) == (0, 3), out
+    rc, out = muster(watched, "daemon", "stop", "n2")
+    assert (rc, out.count("stopped")) == (0, 1), out
+    rc, out = muster(watched, "daemon", "status", "--json")
+    assert {one["node"]: bool(one["pid"]) for one in json.loads(out)} == {"n1": True, "n2": False, "n3": True}
+    silent = watched.play("health", muster_health_source="daemon", muster_health_fail_on=["unknown"])
+    assert silent.rc != 0
+    assert "1 node of 3 cannot be used: n2 is unknown: the monitor does not run" in " ".join(silent.out.split())
+    refused = watched.play("launch", job={"name": "all", "command": ["true"], "nodes": 3})
+    assert refused.rc != 0
+    assert "n2 (unknown)" in " ".join(refused.out.split())
+
+
+def test_a_node_that_is_unhealthy_gets_no_job_until_it_is_well(watched):
+    assert watched.play("monitor", muster_health=FULL).rc == 0
+    rc, out = muster(watched, "health")
+    assert rc == 1
+    assert out.count("unhealthy") == 3, out
+    assert "make room: ranks write their logs and checkpoints there" in out
+    refused = watched.play("launch", job={"name": "early", "command": ["true"], "slots": 1})
+    assert refused.rc != 0
+    assert "the node is unhealthy: " in " ".join(refused.out.split()), "its own monitor knows"
+    assert watched.play("health").rc == 0
+    late = watched.play("launch", job={"name": "late", "command": ["true"], "slots": 1})
+    assert late.rc != 0
+    assert "(unhealthy)" in late.out, "the state knows"
+    rc, out = muster(watched, "nodes")
+    assert "GB are free below" in out
+    rc, out = muster(watched, "health", "n1")
+    assert rc == 1
+    assert "disk.free" in out
+    assert "not looked at here: gpu.count" in out
+    assert watched.play("monitor", muster_health=QUICK).rc == 0
+    assert watched.play("health", muster_health_source="live").rc == 0
+    done = watched.play("launch", job={"name": "now", "command": ["true"], "slots": 1}, muster_preflight=False)
+    assert done.rc == 0, done.out
+
+
+def test_settings_that_are_wrong_change_nothing_anywhere(watched):
+    wrong = watched.play("monitor", muster_health={"interval": 5, "checks": {"gpu.warmth": {}}})
+    assert wrong.rc != 0
+    said = " ".join(wrong.out.split())
+    assert "n1, n2, n3: the settings of the node's health are wrong: interval: there is no such key" in said
+    assert "checks.gpu.warmth: there is no such check" in said
+    assert not list(watched.directory.glob("nodes/*/agent.json"))
+    wrong = watched.play("monitor", muster_health="no")
+    assert "muster_health must be a mapping, not 'no'" in wrong.out
+
+
+def test_nodes_that_are_not_there_are_named(watched):
+    rc, out = muster(watched, "health", "n9")
+    assert rc == 1
+    assert "node n9 is not in the state" in out
+    rc, out = muster(watched, "health", "--clear", "all")
+    assert rc == 2
+    assert "--clear wants exactly one NODE" in out
