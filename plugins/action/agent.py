@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ..plugin_utils.fleet_action import FleetAction
+from ..plugin_utils.fleet_action import WOULD_INSTALL, FleetAction
 
 try:
     from ..module_utils.door.call import Call, Result
@@ -19,8 +19,6 @@ except ImportError:  # FleetAction says what is missing
 
 TIMEOUT_S = 60.0
 LOOK_TIMEOUT_S = 330.0  # of a look at a node whose monitor does not run: its slowest check, and some more
-WOULD_INSTALL = ("agent_missing", "agent_outdated")
-"""Why a node does not answer in check mode, though it would once it has been given the agent."""
 
 
 class ActionModule(FleetAction):

@@ -27,6 +27,7 @@ class ActionModule(FleetAction):
             "store": {"type": "str"},
             "source": {"type": "str", "default": "auto", "choices": ["auto", "daemon", "live"]},
             "hosts": {"type": "list", "elements": "str"},
+            "auto_drain": {"type": "bool", "default": True},
             "fail_on": {
                 "type": "list",
                 "elements": "str",
@@ -45,20 +46,32 @@ class ActionModule(FleetAction):
         reached = [name for name, one in found.items() if one.report is not None]
         silent = {name: one.error for name, one in found.items() if one.report is None}
         cluster.contacted(reached, silent)
-        changes = cluster.judge_nodes({name: one.health for name, one in found.items()})
+        # Of those that do not answer, the state says so already; what was found of them last is all that is known.
+        verdicts = {name: found[name].health for name in reached}
+        changes, drains = cluster.judge_nodes(verdicts, drain=call.params["auto_drain"])
         for line in _table(found):
             call.say(line)
         for name, one in found.items():
             if one.skewed:
                 call.warn(f"the clock of {name} is {one.skew_s:+.1f} s from ours")
+        for name in drains.drained:
+            call.say(f"{name} is drained: {found[name].health.reason}. What runs there goes on")
+        for name in drains.resumed:
+            call.say(f"{name} is well, and offered again")
+        if drains.spared:
+            call.warn(f"too many at once to drain {', '.join(drains.spared)} as well: is it a check that is wrong?")
         known = {change.name for change in changes}
-        if strangers := [name for name in found if name not in known]:
+        if strangers := [name for name in reached if name not in known]:
             call.warn(
                 f"the state does not know {', '.join(strangers)}, and keeps nothing of their health: run sync.yml"
             )
         states = {name: one.health.state for name, one in found.items()}
         result: Result = {
-            "changed": any(_verdict(change.before) != _verdict(change.after) for change in changes),
+            "changed": any(_verdict(change.before) != _verdict(change.after) for change in changes)
+            or bool(drains.drained or drains.resumed),
+            "drained": drains.drained,
+            "resumed": drains.resumed,
+            "spared": drains.spared,
             "nodes": {name: one.health.model_dump(mode="json") for name, one in found.items()},
             "unreachable_nodes": silent,
         }

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ..plugin_utils.fleet_action import FleetAction
+from ..plugin_utils.fleet_action import WOULD_INSTALL, FleetAction
 
 try:
     import json
@@ -49,16 +49,21 @@ class ActionModule(FleetAction):
         outcomes = fan_out(
             {name: partial(self._ask, name, state, settings.get(name), call.check_mode) for name in hosts}
         )
-        failures, monitors = {}, {}
+        failures, monitors, without = {}, {}, []
         for name in sorted(hosts, key=natural):
             reply, error = outcomes[name].value, outcomes[name].error
+            if call.check_mode and reply and reply.error and reply.error.code in WOULD_INSTALL:
+                without.append(name)
+                call.say(f"{name} would get the agent first")
+                continue
             if reply is None or reply.error:
                 failures[name] = str(reply.error if reply else error)
                 continue
             monitors[name] = dict(reply.payload["monitor"])
             if told := monitors[name].get("changes"):
                 call.say(f"{name}: {', '.join(told)}")
-        result: Result = {"changed": any(one["changed"] for one in monitors.values()), "monitors": monitors}
+        changed = bool(without) or any(one["changed"] for one in monitors.values())
+        result: Result = {"changed": changed, "monitors": monitors}
         if call.diff:
             result["diff"] = [
                 {

@@ -12,7 +12,7 @@ short_description: Enter in the state how nodes are
 description:
   - Asks all hosts at once, and enters what they say with one transaction.
   - A node that is unhealthy, or of which nothing can be told though it is watched, gets no jobs until it is well.
-  - A node that does not answer is unreachable, and its health unknown, whatever it said before.
+  - A node that does not answer is marked unreachable. What the state has of its health stays.
 version_added: 0.1.0
 author:
   - The Muster authors (@muster-training)
@@ -42,6 +42,13 @@ options:
     description: Names of inventory hosts. By default those of the play.
     type: list
     elements: str
+  auto_drain:
+    description:
+      - Drains nodes on which a vital check is CRITICAL, and resumes those that were drained so when they are well.
+      - What runs there goes on. Drains that people have set are left alone.
+      - No more than a tenth of the nodes, but one at least, is drained within 10 minutes.
+    type: bool
+    default: true
   fail_on:
     description: The task fails if a node is so. What was found is entered all the same.
     type: list
@@ -72,6 +79,9 @@ nodes:
       description: One node.
       type: dict
       contains:
+        vital:
+          description: Whether a check is CRITICAL without which no job can run.
+          type: bool
         state:
           description: V(healthy), V(degraded) (it works, and is to be looked at), V(unhealthy) or V(unknown).
           type: str
@@ -100,6 +110,21 @@ nodes:
           description: The confirmed faults, with since when and how often.
           type: list
           elements: dict
+drained:
+  description: The nodes that were drained.
+  returned: success
+  type: list
+  elements: str
+resumed:
+  description: The nodes that are offered again.
+  returned: success
+  type: list
+  elements: str
+spared:
+  description: The nodes that would have been drained as well, had that not been too many.
+  returned: success
+  type: list
+  elements: str
 unreachable_nodes:
   description: Why the others did not answer, by name.
   returned: success

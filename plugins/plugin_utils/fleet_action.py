@@ -27,6 +27,10 @@ except ImportError as error:
     MISSING = error
 
 
+WOULD_INSTALL = ("agent_missing", "agent_outdated")
+"""Why a node does not answer in check mode, though it would once it has been given the agent."""
+
+
 class NoWay:
     """The transport of a node that has left the inventory, and of which the state does not say how to reach it."""
 

@@ -62,7 +62,7 @@ def node(number: int) -> Document:
         memory_mib=2063962,
         boot_id=f"{number:08x}-8a36-4e65-a1c6-0f0b3a7f4a3d",
         reachability=Reachability(ok=True, at=iso(BEGINNING)),
-        health=Health(state="OK", at=iso(BEGINNING)),
+        health=Health(state="healthy", at=iso(BEGINNING)),
         created_at=iso(BEGINNING),
     )
     return found.model_dump(mode="json")
@@ -71,7 +71,8 @@ def node(number: int) -> Document:
 def sicken(document: Document, turn: int) -> None:
     """One durable update: the monitor has another verdict. Each turn's differs from that of the turn before."""
     document["health"] = {
-        "state": "WARN" if turn % 2 else "CRIT",
+        **document["health"],
+        "state": "degraded" if turn % 2 else "unhealthy",
         "reason": f"GPU {turn % GPUS} is at {80 + turn % 20} C",
         "at": at(turn),
     }

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from . import imports
+from .drains import Drains
 from .facade import Cluster, node_documents, open_cluster
 from .forgotten import forgotten
 from .invariants import Violation
@@ -15,6 +16,7 @@ from .view import View
 
 __all__ = [
     "Cluster",
+    "Drains",
     "NodeChange",
     "Outcome",
     "View",

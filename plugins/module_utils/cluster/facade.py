@@ -28,7 +28,8 @@ from ..model import (
 )
 from ..scheduling import RankPlan
 from ..store import Draft, Record, Store, open_store
-from . import imports, jobs, nodes, retention
+from . import drains, imports, jobs, nodes, retention
+from .drains import Drains
 from .finding import age, find, unknown_job
 from .history import has_node, ids_of, touching
 from .jobs import Outcome
@@ -117,10 +118,17 @@ class Cluster:
         with self._change(why) as draft:
             return nodes.administer(draft, names, Admin(state="enabled", by=self.actor, at=self._now()))
 
-    def judge_nodes(self, verdicts: Mapping[str, Health], *, why: str = "health") -> list[NodeChange]:
-        """Enter what was found of nodes' health, all of them at once."""
+    def judge_nodes(
+        self, verdicts: Mapping[str, Health], *, drain: bool = True, why: str = "health"
+    ) -> tuple[list[NodeChange], Drains]:
+        """Enter what was found of nodes' health, all of them at once; and drain those that cannot be used, and resume
+        those that were drained so and are well (see :mod:`.drains`), unless told otherwise."""
         with self._change(why) as draft:
-            return nodes.judge(draft, verdicts, now=self._now())
+            changes = nodes.judge(draft, verdicts, now=self._now())
+            if not drain:
+                return changes, Drains()
+            judged = [change.name for change in changes]
+            return changes, drains.follow(draft, judged, who=self.actor, now=self._clock())
 
     def contacted(
         self, reached: Collection[str] | Mapping[str, str], unreachable: Mapping[str, str] | None = None

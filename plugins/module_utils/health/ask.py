@@ -46,13 +46,14 @@ class Checkup:
 
     @property
     def health(self) -> Health:
-        """The same as the state keeps it. A node that does not answer is unknown, whatever it said before."""
+        """The same as the state keeps it. Of a node that does not answer nothing is known."""
         if self.report is None:
             return Health(state="unknown", reason=self.error, action="see why it does not answer")
         age_s = self.report.get("age_s")
         worst: Document = next(iter(self.report.get("checks") or []), {}) if self.report["reason"] else {}
         return Health(
             state=self.report["state"],
+            vital=any(row["vital"] and row["status"] == "CRITICAL" for row in self.report.get("checks") or []),
             score=self.report["score"],
             check=worst.get("check", ""),
             reason=self.report["reason"],

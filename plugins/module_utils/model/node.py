@@ -64,11 +64,13 @@ class Alert(BaseModel):
 class Health(BaseModel):
     """The last verdict about a node. ``state`` is unknown until somebody has looked: then ``at`` is None.
 
-    ``score``: 0 to 100; ``check``, ``reason``, ``action``: the worst finding; ``at``: since when this is the verdict;
+    ``vital``: whether a check is CRITICAL without which no job can run; ``score``: 0 to 100; ``check``, ``reason``,
+    ``action``: the worst finding; ``at``: since when this is the verdict;
     ``last_check``: when the node was looked at, ``source`` by whom (daemon: its monitor; live: a look of its own).
     """
 
     state: Literal["healthy", "degraded", "unhealthy", "unknown"] = "unknown"
+    vital: bool = False
     score: int | None = Field(default=None, ge=0, le=100)
     check: str = ""
     reason: str = ""

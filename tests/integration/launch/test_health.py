@@ -34,9 +34,12 @@ def changed(run):
 
 
 def test_monitors_are_set_up_once_and_say_how_the_nodes_are(watched):
+    agent = watched.directory / "nodes" / "n3" / "bin" / "muster-agent.pyz"
+    agent.rename(agent.with_suffix(".away"))
     foreseen = watched.play("monitor", "--check", "--diff", muster_health=QUICK)
     assert foreseen.rc == 0, foreseen.out
     assert "n1: its settings are written, it is started" in foreseen.out
+    assert "n3 would get the agent first" in foreseen.out
     assert '+  "interval_s": 2,' in foreseen.out
     assert not list(watched.directory.glob("nodes/*/agent.json")), "it is only said"
     first = watched.play("monitor", muster_health=QUICK)
@@ -72,7 +75,10 @@ def test_a_node_that_is_unhealthy_gets_no_job_until_it_is_well(watched):
     refused = watched.play("launch", job={"name": "early", "command": ["true"], "slots": 1})
     assert refused.rc != 0
     assert "the node is unhealthy: " in " ".join(refused.out.split()), "its own monitor knows"
-    assert watched.play("health").rc == 0
+    entered = watched.play("health")
+    assert entered.rc == 0, entered.out
+    assert "n1 is drained: " in entered.out
+    assert "too many at once to drain n2, n3 as well: is it a check that is wrong?" in " ".join(entered.out.split())
     late = watched.play("launch", job={"name": "late", "command": ["true"], "slots": 1})
     assert late.rc != 0
     assert "(unhealthy)" in late.out, "the state knows"
@@ -83,7 +89,9 @@ def test_a_node_that_is_unhealthy_gets_no_job_until_it_is_well(watched):
     assert "disk.free" in out
     assert "not looked at here: gpu.count" in out
     assert watched.play("monitor", muster_health=QUICK).rc == 0
-    assert watched.play("health", muster_health_source="live").rc == 0
+    entered = watched.play("health", muster_health_source="live")
+    assert entered.rc == 0, entered.out
+    assert "n1 is well, and offered again" in entered.out
     done = watched.play("launch", job={"name": "now", "command": ["true"], "slots": 1}, muster_preflight=False)
     assert done.rc == 0, done.out
 
@@ -106,3 +114,29 @@ def test_nodes_that_are_not_there_are_named(watched):
     rc, out = muster(watched, "health", "--clear", "all")
     assert rc == 2
     assert "--clear wants exactly one NODE" in out
+
+
+def test_nodes_are_drained_for_a_reason_and_resumed(watched):
+    drained = watched.play("drain", muster_nodes=["n1"], muster_reason="a fan is replaced")
+    assert drained.rc == 0, drained.out
+    assert not changed(watched.play("drain", muster_nodes=["n1"], muster_reason="a fan is replaced"))
+    _rc, out = muster(watched, "nodes")
+    assert "a fan is replaced" in out
+    assert watched.play("health").rc == 0
+    assert {node["name"]: node["admin"]["state"] for node in watched.table("nodes")}["n1"] == "draining"
+    assert watched.play("resume", muster_nodes=["n1"]).rc == 0
+    assert {node["admin"]["state"] for node in watched.table("nodes")} == {"enabled"}
+    for playbook, wrong in (("drain", {}), ("drain", {"muster_nodes": ["n1"]}), ("resume", {"muster_nodes": "n1"})):
+        refused = watched.play(playbook, **wrong)
+        assert refused.rc != 0
+        assert "give muster_nodes, a list of names" in " ".join(refused.out.split())
+
+
+def test_a_node_that_does_not_answer_keeps_what_was_found_of_it(watched):
+    assert watched.play("monitor", muster_health=QUICK).rc == 0
+    assert watched.play("health").rc == 0
+    (watched.directory / "nodes" / "n2" / "bin" / "muster-agent.pyz").write_text("raise SystemExit(1)")
+    silent = watched.play("health", "--check", muster_health_fail_on=["unknown"])
+    assert silent.rc != 0
+    kept = {node["name"]: node["health"]["state"] for node in watched.table("nodes")}
+    assert kept == dict.fromkeys(kept, "healthy")

@@ -103,6 +103,7 @@ class Daemon:
         self.later: set[str] = set()
         self.news: list[Change] = []
         self.to_tell: list[Document] = []
+        self.sending: list[Document] = []
         self.round_at = self.next_round = latest.boottime()
         self.round_open = False
         self.interval = self.settings.pace.base_s
@@ -152,16 +153,20 @@ class Daemon:
         except (KeyError, TypeError, ValueError):  # of another version: begin anew
             self.watch, went_on = Watch(self.settings, processes.boot_id()), False
         self.book = record.read_json(latest.paths(self.layout)["alerts"]) or {}
-        self.workers = {
-            name: Worker(partial(sampler.read, self.settings), stays=sampler.stays)
-            for name, sampler in SAMPLERS.items()
-            if name != KERNEL
-        }
+        self._employ()
         for name, pid, ticks in before.get("stuck", []):
             if name in self.workers:
                 self.workers[name].beware(pid, ticks)
         self._open_kernel_log()
         log.say(6, f"the monitor {'goes on' if went_on else 'begins'}: {self.layout.state_dir}")
+
+    def _employ(self) -> None:
+        """A worker for each sampler, but for the kernel's log, which cannot hang."""
+        self.workers = {
+            name: Worker(partial(sampler.read, self.settings), stays=sampler.stays)
+            for name, sampler in SAMPLERS.items()
+            if name != KERNEL
+        }
 
     def _open_kernel_log(self) -> None:
         if self.kernel_log:
@@ -243,7 +248,7 @@ class Daemon:
                 for problem in told.facts if told.failure is None else [f"the alerts were not told: {told.failure}"]:
                     log.say(4, problem)
         if self.to_tell and not self.messenger.busy:
-            self._sending, self.to_tell = self.to_tell, []
+            self.sending, self.to_tell = self.to_tell, []
             self.messenger.ask(ALERTS_DEADLINE_S)
 
     def _take(self, name: str, sample: Sample) -> None:
@@ -268,7 +273,7 @@ class Daemon:
         tracks = self.watch.tracks.values()
         self.interval = next_interval(self.settings.pace, self.interval, tracks, self.calm_rounds, stuck)
         self.next_round = self.round_at + self.interval * random.uniform(1 - JITTER, 1 + JITTER)
-        self.next_round = max(self.next_round, now)
+        self.next_round = now if self.hurried else max(self.next_round, now)
         self._announce()
         self._publish()
         if not self.ready:  # who waits for the start finds a report
@@ -318,24 +323,24 @@ class Daemon:
             self.watch.restore(before)
             for worker in self.workers.values():
                 worker.close()
-            self.workers = {
-                name: Worker(partial(sampler.read, settings), stays=sampler.stays)
-                for name, sampler in SAMPLERS.items()
-                if name != KERNEL
-            }
+            stuck = {name: worker.stuck for name, worker in self.workers.items()}
+            self._employ()
+            for name, process in stuck.items():
+                if process:
+                    self.workers[name].beware(*process)
             self.asked_at.clear()
             self._open_kernel_log()
-        with contextlib.suppress(FileNotFoundError), _tolerating("the clearings cannot be read"):
-            with open(clearings(self.layout)) as file:
-                names = file.read().split()
-            os.unlink(clearings(self.layout))
-            for name in names:
-                self.news += self.watch.clear(None if name == "*" else name, latest.boottime())
+        path = clearings(self.layout)
+        if os.path.exists(path):
+            with _tolerating("the clearings cannot be read"):
+                with open(path) as file:
+                    names = file.read().split()
+                os.unlink(path)
+                for name in names:
+                    self.news += self.watch.clear(None if name == "*" else name, latest.boottime())
 
     def _deliver(self, doing: Any) -> list[str]:
-        return alerts.deliver(self.settings, self._sending, doing)
-
-    _sending: list[Document] = []
+        return alerts.deliver(self.settings, self.sending, doing)
 
 
 def _identity() -> tuple[int, int, int] | None:
@@ -352,7 +357,5 @@ def _tolerating(what: str) -> Any:
     """A full disk is something to report, and no reason to stop looking."""
     try:
         yield
-    except FileNotFoundError:
-        raise
     except OSError as error:
         log.say(3, f"{what}: {error.strerror}")

@@ -1,0 +1,61 @@
+# Copyright (c) 2026 The Muster authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Drains that follow from health: a node that cannot be used is taken out of placement, and offered again when it is
+well. Only drains that were set here are lifted here: those of people stay, whatever the health says."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from ..model import Admin, Node, iso, natural, parse
+from ..store import Draft
+from .nodes import administer, load_nodes
+
+MARK = "health: "
+"""How the reason of a drain begins that was set here (NHC marks its notes likewise)."""
+WINDOW = timedelta(minutes=10)
+PART = 0.10
+"""No more than this part of the nodes, but one at least, is drained within the window: if all nodes are unwell at once,
+it is rather a check that is (NVSentinel stops at half of the nodes in 5 minutes)."""
+WELL = ("healthy", "degraded")
+
+
+class Drains(NamedTuple):
+    """The nodes that were drained, those that are offered again, and those that were spared by the limit."""
+
+    drained: list[str] = []
+    resumed: list[str] = []
+    spared: list[str] = []
+
+
+def follow(draft: Draft, judged: Collection[str], *, who: str, now: datetime) -> Drains:
+    """Drain and resume those of the nodes whose health was just entered for which it is time."""
+    known = load_nodes(draft)
+    drains = decide(known.values(), judged, now)
+    for name in drains.drained:
+        health = known[name].health
+        reason = f"{MARK}{health.check}: {health.reason}" if health.check else f"{MARK}{health.reason}"
+        administer(draft, [name], Admin(state="drained", by=who, at=iso(now), reason=reason))
+    administer(draft, drains.resumed, Admin(state="enabled", by=who, at=iso(now)))
+    return drains
+
+
+def decide(nodes: Iterable[Node], judged: Collection[str], now: datetime) -> Drains:
+    """What is to be done: pure."""
+    nodes = sorted(nodes, key=lambda node: natural(node.name))
+    mine = [node for node in nodes if node.admin.state != "enabled" and node.admin.reason.startswith(MARK)]
+    recent = [node for node in mine if node.admin.at and now - parse(node.admin.at) < WINDOW]
+    sick = [
+        node.name
+        for node in nodes
+        if node.name in judged
+        and node.admin.state == "enabled"
+        and node.health.state == "unhealthy"
+        and node.health.vital
+    ]
+    room = max(0, max(1, int(PART * len(nodes))) - len(recent))
+    well = [node.name for node in mine if node.name in judged and node.health.state in WELL]
+    return Drains(sick[:room], well, sick[room:])
