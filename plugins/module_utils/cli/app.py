@@ -9,7 +9,6 @@ import time
 from functools import partial
 from typing import Annotated, Any
 
-import click
 import typer
 
 from ..agent.version import COLLECTION_VERSION
@@ -23,7 +22,7 @@ from .cancel import cancel as cancel_jobs
 from .cancel import sentence
 from .health import health_page, health_table, monitors_table
 from .options import AsJson, Store
-from .output import never_fail_to_encode, say, show, show_json
+from .output import clear_screen, never_fail_to_encode, say, show, show_json
 from .page import job_page
 from .reach import reaching
 from .state import app as state_app
@@ -192,7 +191,7 @@ def health(
                 show_json([{"node": name, "error": one.error, "report": one.report} for name, one in found.items()])
             elif found:
                 if watch:
-                    click.clear()
+                    clear_screen()
                 show(*(health_page(found[wanted[0]]) if names and len(wanted) == 1 else [health_table(found)]))
             else:
                 typer.echo(NO_NODES)

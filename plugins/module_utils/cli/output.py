@@ -48,6 +48,11 @@ def show(*parts: RenderableType) -> None:
         typer.echo("\n".join(line.rstrip() for line in capture.get().splitlines()))
 
 
+def clear_screen() -> None:
+    """Make room for the next page, where a person looks at it."""
+    Console().clear()
+
+
 def show_json(document: Any) -> None:
     """Write ``document`` for a program."""
     typer.echo(json.dumps(document, indent=2))
