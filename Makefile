@@ -36,7 +36,7 @@ venv: .venv/test.stamp  ## make .venv with everything that the tests need
 demo: .venv/runtime.stamp  ## train on three pretended nodes of this machine (JOB=examples/allreduce.yml)
 	@export MUSTER_STORE='$(STORE)'; \
 	ansible-playbook playbooks/launch.yml --inventory inventories/local --extra-vars '@$(JOB)'; code=$$?; \
-	echo; muster status; echo; muster jobs; \
+	echo; muster status || code=$$?; echo; muster jobs || code=$$?; \
 	if [ $$code = 0 ]; then \
 	  echo; muster logs "$$(muster jobs --json | python -c 'import json, sys; print(json.load(sys.stdin)[-1]["id"])')"; \
 	fi; exit $$code

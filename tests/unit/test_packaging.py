@@ -3,8 +3,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What is built from this tree: the collection works where it is installed, the wheel works without Ansible."""
 
+import ast
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -161,3 +163,28 @@ def test_the_collection_and_the_wheel_have_one_version() -> None:
     collection = yaml.safe_load((ROOT / "galaxy.yml").read_text())
     wheel = tomllib.loads((ROOT / "pyproject.toml").read_text())
     assert collection["version"] == wheel["project"]["version"]
+
+
+def imported(file: Path) -> set[str]:
+    """The top-level names of the packages that a file imports, itself or inside of its functions."""
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
+            found.add(node.module.partition(".")[0])
+    return found
+
+
+def test_the_library_imports_nothing_that_it_does_not_ask_for() -> None:
+    """What is there by chance in an environment for tests is not where it is installed alone."""
+    lines = (ROOT / "meta" / "ee-requirements.txt").read_text().splitlines()
+    asked = {re.split(r"[<>=!~;\[ ]", line)[0] for line in lines if line and not line.startswith("#")}
+    # Fabric asks for its transport and its tasks, and that for its keys; pynvml is the module of nvidia-ml-py.
+    known = {name.replace("-", "_") for name in asked} | {"paramiko", "invoke", "cryptography", "pynvml"}
+    strangers = {
+        f"{file.relative_to(LIBRARY)}: {name}"
+        for file in LIBRARY.rglob("*.py")
+        for name in imported(file) - known - set(sys.stdlib_module_names) - {"muster_agent"}
+    }
+    assert strangers == set()
