@@ -35,12 +35,14 @@ def act(layout: Layout, action: str, dry_run: bool = False) -> Document:
     unit = name_of(layout)
     installed = os.path.isdir("/run/systemd/system") and units.known(unit)
     before = latest.running(layout)
+    # Between a crash and systemd's restart nothing runs, and a stop is to hold all the same.
+    stops = action in ("stop", "restart") and (before or (installed and units.active(unit)))
+    starts = action == "restart" or (action == "start" and not before)
     if dry_run:
-        changed = action == "restart" or (action == "start" and not before) or (action == "stop" and bool(before))
-        return {**_described(layout, unit if installed else None, before), "changed": changed}
-    if action in ("stop", "restart") and before:
-        _by_systemd("stop", unit) if installed else _stop(before)
-    if action in ("start", "restart") and (action == "restart" or not before):
+        return {**_described(layout, unit if installed else None, before), "changed": bool(stops or starts)}
+    if stops:
+        _by_systemd("stop", unit) if installed else _stop(before or {})
+    if starts:
         _by_systemd("start", unit) if installed else _start(layout)
     after = latest.running(layout)
     return {**_described(layout, unit if installed else None, after), "changed": before != after}

@@ -24,7 +24,8 @@ def apply(layout: Layout, text: bytes) -> Document:
     """Make it so. `text` is JSON: {"settings": {...}, "dry_run": whether to say only what would be changed}.
 
     Returns what `service.act` does, with `changes` (in words) and `diff` ([{"path", "before", "after"}]). What is as it
-    is to be is left alone: the second time nothing changes. Raises AgentError, before anything was changed.
+    is to be is left alone: the second time nothing changes. Raises AgentError; for wrong settings before anything was
+    changed.
     """
     try:
         asked = json.loads(text)
@@ -51,11 +52,9 @@ def apply(layout: Layout, text: bytes) -> Document:
 
 def remove(layout: Layout, dry_run: bool) -> Document:
     """Stop the monitor and take away its unit and settings. What it has seen stays."""
-    changes = []
-    if latest.running(layout):
-        changes.append("it is stopped")
-        if not dry_run:
-            service.act(layout, "stop")
+    changes = ["it is stopped"] if latest.running(layout) else []
+    if not dry_run:
+        service.act(layout, "stop")
     there = [path for path in (unit.path_of(layout), layout.settings) if os.path.exists(path)]
     if there and not dry_run:
         if unit.path_of(layout) in there and unit.wanted():
