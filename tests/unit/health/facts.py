@@ -28,7 +28,6 @@ GPU: Facts = {
     "temperature": 36,
     "temperature_slowdown": 89,
     "temperature_shutdown": 95,
-    "temperature_gpu_max": 87,
     "temperature_memory_max": 95,
     "temperature_memory": 40,
     "throttle": 1,
@@ -46,7 +45,6 @@ GPU: Facts = {
     "ecc_mode": True,
     "mig": False,
     "clock": 1980,
-    "clock_max": 1980,
 }
 
 WELL: dict[str, Facts] = {

@@ -20,7 +20,7 @@ from .settings import Settings
 
 Facts = dict[str, Any]
 
-SHUTDOWN, SLOWDOWN, MEMORY_MAX, GPU_MAX = 0, 1, 2, 3  # nvmlTemperatureThresholds_t
+SHUTDOWN, SLOWDOWN, MEMORY_MAX = 0, 1, 2  # nvmlTemperatureThresholds_t
 CORRECTED, UNCORRECTED, VOLATILE = 0, 1, 0
 MULTIPLE_SINGLE_BIT, DOUBLE_BIT = 0, 1  # nvmlPageRetirementCause_t
 MIB = 1024 * 1024
@@ -148,7 +148,7 @@ class _Gpu:
     def _heat(self) -> None:
         lib = self.nvml.lib
         self._put("temperature", "nvmlDeviceGetTemperature", lib.NVML_TEMPERATURE_GPU)
-        thresholds = {"slowdown": SLOWDOWN, "shutdown": SHUTDOWN, "gpu_max": GPU_MAX, "memory_max": MEMORY_MAX}
+        thresholds = {"slowdown": SLOWDOWN, "shutdown": SHUTDOWN, "memory_max": MEMORY_MAX}
         for name, which in thresholds.items():
             self._put(f"temperature_{name}", "nvmlDeviceGetTemperatureThreshold", which)
         self._field("temperature_memory", lib.NVML_FI_DEV_MEMORY_TEMP)
@@ -197,4 +197,3 @@ class _Gpu:
         self._put("ecc_mode", "nvmlDeviceGetEccMode", make=lambda modes: bool(modes[0]))
         self._put("mig", "nvmlDeviceGetMigMode", make=lambda modes: bool(modes[0]))
         self._put("clock", "nvmlDeviceGetClockInfo", self.nvml.lib.NVML_CLOCK_SM)
-        self._put("clock_max", "nvmlDeviceGetMaxClockInfo", self.nvml.lib.NVML_CLOCK_SM)
