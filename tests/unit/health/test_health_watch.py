@@ -14,7 +14,7 @@ from muster.agent.health.catalogue import BY_NAME, SAMPLERS
 from muster.agent.health.report import prometheus
 from muster.agent.health.result import CRITICAL, OK, UNKNOWN, WARNING
 from muster.agent.health.settings import parse
-from muster.agent.health.watch import Sample, Watch, report_of
+from muster.agent.health.watch import Sample, Watch, rows_of
 
 from .facts import SETTINGS, Facts, gpu, nvml, well
 
@@ -23,6 +23,10 @@ BOOT = "boot-1"
 
 def watch_of(boot_id: str = BOOT, **other: Any) -> Watch:
     return Watch(parse({**SETTINGS, **other}, BY_NAME), boot_id)
+
+
+def report_of(watch: Watch, at: float) -> list[Facts]:
+    return rows_of(watch, watch.verdict().worst, at)
 
 
 def look(watch: Watch, at: float, **spoiled: Any) -> list[Any]:
@@ -182,6 +186,17 @@ def test_other_settings_end_all_but_what_is_latched() -> None:
     }
     again = restarted(watch, expect={"gpus": 1})
     assert [key[0] for key in again.tracks] == ["gpu.ecc.uncorrected"]
+
+
+def test_what_is_switched_off_or_not_looked_at_any_more_is_not_held_against_the_node() -> None:
+    watch = watch_of()
+    look(watch, 0, nvml=nvml(gpu(ecc_uncorrected=3)))
+    assert restarted(watch, checks={"gpu.ecc.uncorrected": {"enabled": False}}).tracks == {}
+    document = watch.to_document()
+    document["tracks"] = [["gpu.warmth", *track[1:]] for track in document["tracks"]]
+    again = watch_of()
+    again.restore(document)
+    assert again.tracks == {}, "of another version of the agent"
 
 
 def test_an_operator_clears_what_is_mended() -> None:

@@ -18,7 +18,7 @@ from ..layout import Layout
 from ..version import PROTOCOL, version
 from .latest import paths
 from .result import STATUSES
-from .watch import Change, Watch, report_of
+from .watch import Change, Watch, rows_of
 
 Document = dict[str, Any]
 
@@ -51,8 +51,8 @@ GPU_KEYS = (
 def make(watch: Watch, facts: Document, now: float, *, source: str, interval_s: float | None = None) -> Document:
     """Return the report: docs/agent.md has its shape. `facts`: the last of each sampler. `now`: seconds since boot."""
     verdict = watch.verdict()
-    worst = report_of(watch, now)
-    first = worst[0] if verdict.worst else None
+    rows = rows_of(watch, verdict.worst, now)
+    first = rows[0] if verdict.worst else None
     gpus = (facts.get("nvml") or {}).get("gpus", [])
     return {
         "protocol": PROTOCOL,
@@ -68,7 +68,7 @@ def make(watch: Watch, facts: Document, now: float, *, source: str, interval_s: 
         "passes": round(verdict.passes, 4),
         "reason": first["reason"] if first else "",
         "action": first["action"] if first else "",
-        "checks": worst,
+        "checks": rows,
         "gpus": [{key: gpu[key] for key in GPU_KEYS if key in gpu} for gpu in gpus],
     }
 

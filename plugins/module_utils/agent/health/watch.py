@@ -13,7 +13,7 @@ import hashlib
 from typing import Any, NamedTuple
 
 from .ask import Ask
-from .catalogue import CHECKS, SAMPLERS, Check, check_of
+from .catalogue import BY_NAME, CHECKS, SAMPLERS, Check, check_of
 from .model import Policy, Track, Verdict, cleared, judge, step
 from .result import CRITICAL, OK, SKIPPED, UNKNOWN, WARNING, Result
 from .settings import Settings, policy
@@ -69,7 +69,7 @@ class Watch:
         self.durations[sampler] = sample.duration_ms
         changes = []
         for check in CHECKS:
-            if check.sampler == sampler and self.settings.checks.get(check.name, {}).get("enabled", True):
+            if check.sampler == sampler and self._wanted(check.name):
                 found = [self._change(name, result, now) for name, result in self._results(check, sample, now)]
                 silent = sample.failure is not None and check.silence[0] not in FAULTS
                 changes += [change._replace(silent=silent) for change in found if change]
@@ -98,6 +98,11 @@ class Watch:
             self._forget(key, now)
             check_of(key[0]).forget(self.memory.get(check_of(key[0]).name, {}), key[1])
         return changes
+
+    def _wanted(self, name: str) -> bool:
+        """Whether there is such a check (this agent may be another than that which wrote its name), and it is on."""
+        known = name in BY_NAME or name.startswith("own.")
+        return known and bool(self.settings.checks.get(check_of(name).name, {}).get("enabled", True))
 
     def _results(self, check: Check, sample: Sample, now: float) -> list[tuple[str, Result]]:
         known = [key for key in self.tracks if check_of(key[0]) is check]
@@ -168,7 +173,7 @@ class Watch:
         for name, entity, track, latest, shown in document["tracks"]:
             state, recent, since, changed, flapping, latched = track
             one = Track(state, tuple(recent), since, tuple(changed), flapping, latched)
-            if (same or one.latched) and check_of(name).sampler in SAMPLERS:
+            if (same or one.latched) and self._wanted(name):
                 key = (name, entity)
                 self.tracks[key], self.latest[key] = one, Result(*latest)
                 if shown is not None:
@@ -181,12 +186,11 @@ def digest(settings: Settings) -> str:
     return hashlib.sha256(repr(settings).encode()).hexdigest()[:16]
 
 
-def report_of(watch: Watch, now: float) -> list[Document]:
-    """Return all results, worst first, as docs/agent.md has them. `for_s`: for how long it is confirmed."""
-    verdict = watch.verdict()
-    rest = sorted(_text(key) for key in watch.tracks if _text(key) not in verdict.worst)
+def rows_of(watch: Watch, worst: tuple[str, ...], now: float) -> list[Document]:
+    """Return all results, those of the verdict's `worst` first, as docs/health.md has them."""
+    rest = sorted({_text(key) for key in watch.tracks} - set(worst))
     rows = []
-    for text in (*verdict.worst, *rest):
+    for text in (*worst, *rest):
         name, track, result = watch.of(text)
         last = watch.latest.get((name, result.entity), result)
         rows.append(
