@@ -12,7 +12,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from muster.agent.health import disks, network, system, tasks
+from muster.agent.health import disks, links, network, system, tasks
 from muster.agent.health.catalogue import BY_NAME
 from muster.agent.health.settings import parse
 
@@ -57,9 +57,9 @@ def test_links_are_read_from_sysfs(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     put("net/eth1/operstate", "down")
     put("net/br0/operstate", "unknown")
     put("net/br0/carrier", "1")
-    monkeypatch.setattr(network, "SYS", str(tmp_path))
+    monkeypatch.setattr(links, "SYS", str(tmp_path))
     names = ["mlx5_0", "mlx5_1", "eth0", "eth1", "br0", "eth9"]
-    found = network.read_links(parse({"links": dict.fromkeys(names)}, BY_NAME), print)["links"]
+    found = links.read(parse({"links": dict.fromkeys(names)}, BY_NAME), print)["links"]
     assert found == {
         "mlx5_0": {"up": True, "state": "ACTIVE", "gbps": 200.0, "downs": 2},
         "mlx5_1": {"up": False, "state": "DOWN", "gbps": 0.0, "downs": 0},
