@@ -14,7 +14,8 @@ from muster.agent.health.catalogue import BY_NAME, SAMPLERS
 from muster.agent.health.report import prometheus
 from muster.agent.health.result import CRITICAL, OK, UNKNOWN, WARNING
 from muster.agent.health.settings import parse
-from muster.agent.health.watch import Sample, Watch, rows_of
+from muster.agent.health.watch import Watch, rows_of
+from muster.agent.worker import Sample
 
 from .facts import SETTINGS, Facts, gpu, nvml, well
 

@@ -27,14 +27,14 @@ from .. import processes, record, units
 from ..clock import now as wall
 from ..errors import REFUSED, AgentError
 from ..layout import Layout
+from ..worker import Sample, Worker
 from . import alerts, latest, log, notify, report, xid
 from .catalogue import BY_NAME, SAMPLERS, check_of
 from .gpu_facts import load_library
 from .model import next_interval
 from .result import CRITICAL, UNKNOWN, WARNING
 from .settings import load
-from .watch import FAULTS, Change, Sample, Watch
-from .worker import Worker
+from .watch import FAULTS, Change, Watch
 
 Document = dict[str, Any]
 
@@ -224,7 +224,7 @@ class Daemon:
             poll.register(worker.answers, select.POLLIN)
         if self.kernel_log and self.kernel_log.wakes:
             poll.register(self.kernel_log.descriptor, select.POLLIN)
-        waits = [worker.deadline - time.monotonic() for worker in busy]
+        waits = [worker.left_s for worker in busy]
         if not self.round_open:
             waits.append(self.next_round - latest.boottime())
         if at_most_s is not None:

@@ -7,17 +7,16 @@
 from __future__ import annotations
 
 import select
-import time
 from functools import partial
 from typing import Any
 
 from .. import processes
 from ..layout import Layout
+from ..worker import Worker
 from . import latest, report
 from .catalogue import BY_NAME, SAMPLERS
 from .settings import Settings, load
 from .watch import Watch
-from .worker import Worker
 
 Document = dict[str, Any]
 
@@ -45,8 +44,7 @@ def _ask_all(settings: Settings, watch: Watch) -> Document:
         poll = select.poll()
         for descriptor in waiting:
             poll.register(descriptor, select.POLLIN)
-        first = min(worker.deadline for _name, worker in waiting.values())
-        poll.poll(max(0.0, (first - time.monotonic()) * 1000) + 1)
+        poll.poll(min(worker.left_s for _name, worker in waiting.values()) * 1000 + 1)
         for descriptor, (name, worker) in list(waiting.items()):
             sample = worker.answer()
             if sample:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any, NamedTuple
 
+from ..worker import Sample
 from .ask import Ask
 from .catalogue import BY_NAME, CHECKS, SAMPLERS, Check, check_of
 from .model import Policy, Track, Verdict, cleared, judge, step
@@ -23,14 +24,6 @@ Key = tuple[str, str]
 """The name of a check, and the entity that it looked at."""
 
 FAULTS = (CRITICAL, WARNING)
-
-
-class Sample(NamedTuple):
-    """What a sampler has answered: `facts`, or why there are none, as the end of a sentence that begins with it."""
-
-    facts: Any = None
-    failure: str | None = None
-    duration_ms: float = 0.0
 
 
 class Change(NamedTuple):

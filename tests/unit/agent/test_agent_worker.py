@@ -15,8 +15,7 @@ from typing import Any
 
 import pytest
 from muster.agent import processes
-from muster.agent.health.watch import Sample
-from muster.agent.health.worker import Worker
+from muster.agent.worker import Sample, Worker
 
 from tests.frozen import Frozen
 
@@ -40,7 +39,7 @@ def sample(worker: Worker, deadline_s: float = 20.0) -> Sample:
     while refused is None:
         poll = select.poll()
         poll.register(worker.answers, select.POLLIN)
-        poll.poll(max(0.0, worker.deadline - time.monotonic()) * 1000 + 1)
+        poll.poll(worker.left_s * 1000 + 1)
         refused = worker.answer()
     return refused
 

@@ -16,16 +16,30 @@ import mmap
 import os
 import signal
 import time
-from collections.abc import Callable
-from typing import Any
 
-from .. import processes
-from .watch import Sample
+from . import processes
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
 
 PAGE_BYTES = 512
 GOODBYE_S = 0.02
 FAREWELL_S = 0.2
 """How long a process that has answered, and one that was killed, may take to end before it is left to itself."""
+
+
+class Sample:
+    """What a process has answered: `facts`, or why there are none, as the end of a sentence that begins with whom it
+    has asked."""
+
+    __slots__ = ("duration_ms", "facts", "failure")
+
+    def __init__(self, facts: Any = None, failure: str | None = None, duration_ms: float = 0.0) -> None:
+        self.facts = facts
+        self.failure = failure
+        self.duration_ms = duration_ms
 
 
 class Worker:
@@ -52,9 +66,9 @@ class Worker:
         return self._deadline > 0
 
     @property
-    def deadline(self) -> float:
-        """When it must have answered, by time.monotonic()."""
-        return self._deadline
+    def left_s(self) -> float:
+        """How long it may still take to answer."""
+        return max(0.0, self._deadline - time.monotonic())
 
     @property
     def stuck(self) -> tuple[int, int | None] | None:
@@ -74,7 +88,8 @@ class Worker:
         """Send the question, to be answered within `deadline_s`. Returns a sample only if it cannot be asked."""
         if self.stuck and self._stuck:
             since = time.monotonic() - self._stuck[2]
-            return Sample(failure=f"hangs for {since:.0f} s in {self._stuck[3]}, and cannot be killed")
+            doing = self._stuck[3] or "its first step"
+            return Sample(failure=f"hangs for {since:.0f} s in {doing}, and cannot be killed")
         self._past = [pid for pid in self._past if _status(pid, 0.0) is None]
         if self._pid is None:
             self._start()
@@ -108,7 +123,7 @@ class Worker:
         within = self._deadline - self._asked_at
         doing = self._doing()
         how = ", and cannot be killed" if not self._kill(doing) else ""
-        return Sample(failure=f"did not answer within {within:.0f} s{how} ({doing})", duration_ms=spent_ms)
+        return Sample(failure=f"did not answer within {within:g} s{how}{_in(doing)}", duration_ms=spent_ms)
 
     def close(self) -> None:
         """End it, without waiting for it."""
@@ -154,7 +169,7 @@ class Worker:
         self._page[: len(data) + 1] = data + b"\0"
 
     def _doing(self) -> str:
-        return self._page[:].partition(b"\0")[0].decode(errors="replace") or "before its first step"
+        return self._page[:].partition(b"\0")[0].decode(errors="replace")
 
     def _ended(self) -> str:
         """It has closed its end: how."""
@@ -163,9 +178,9 @@ class Worker:
         status = _status(pid, FAREWELL_S)
         if status is None:
             self._stuck = (pid, ticks, time.monotonic(), doing)
-            return f"hangs while it ends ({doing})"
+            return f"hangs while it ends{_in(doing)}"
         how = f"was killed by signal {os.WTERMSIG(status)}" if os.WIFSIGNALED(status) else "ended"
-        return f"{how} before it answered ({doing})"
+        return f"{how} before it answered{_in(doing)}"
 
     def _let_go(self) -> int:
         """Close the pipes, and return the pid: a process that only waits for a question ends by that."""
@@ -188,6 +203,10 @@ class Worker:
             self._stuck = (pid, ticks, time.monotonic(), doing)
             return False
         return True
+
+
+def _in(doing: str) -> str:
+    return f" ({doing})" if doing else ""
 
 
 def _status(pid: int, patience_s: float) -> int | None:
