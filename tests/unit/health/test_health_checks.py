@@ -96,7 +96,7 @@ BAD = [
     ("gpu.xid", log(xid(999)), WARNING, "XID 999", "look at the program"),
     (
         "gpu.xid",
-        log(*(xid(31, seq=seq, ago_s=7200) for seq in range(5))),
+        log(*(xid(31, seq=seq, ago_s=9000 - 600 * seq) for seq in range(5))),
         CRITICAL,
         "XID 31, 5 times in a day",
         "drain",
@@ -317,6 +317,20 @@ def test_the_cluster_says_what_an_xid_means_to_it() -> None:
     asked = {"xid": {"critical": [31], "ignored": [79]}}
     assert worst(judge("gpu.xid", log(xid(31)), asked)).status == CRITICAL
     assert worst(judge("gpu.xid", log(xid(79)), asked)).status == OK
+
+
+def test_the_many_lines_of_one_fault_are_one_fault() -> None:
+    lines = [xid(63, seq=seq, ago_s=7200 - seq / 1000) for seq in range(50)]
+    assert worst(judge("gpu.xid", log(*lines))).status == OK, "it was one, and long ago"
+
+
+def test_what_a_program_does_to_several_gpus_is_no_fault_of_theirs() -> None:
+    def fault(device: str, seq: int) -> Facts:
+        return xid(31, seq=seq, ago_s=9000 - 600 * (seq % 10), device=device)
+
+    one = [fault("0000:07:00", seq) for seq in range(5)]
+    assert worst(judge("gpu.xid", log(*one))).status == CRITICAL
+    assert worst(judge("gpu.xid", log(*one, *(fault("0000:0a:00", 10 + seq) for seq in range(5))))).status == OK
 
 
 def test_an_xid_is_read_once() -> None:

@@ -29,6 +29,7 @@ DAY_S, HOUR_S = 86400.0, 3600.0
 MANY = 5
 """So many of one kind on one GPU within a day are a fault of the GPU, where one is perhaps of the program."""
 KEPT = 200
+ONE_FAULT_S = 60.0
 
 RESET = frozenset((46, 62, 64, 95, 109, 110, 119, 120, 136, 140, 143, 155, 156, 158))
 REBOOT = frozenset((79, 151))
@@ -150,13 +151,29 @@ def xid(facts: dict[str, Any], ask: Ask) -> list[Result]:
         status = severity(event, ask)
         if status != OK:
             told = [event["at"], event["code"], status, event["text"], event["switch"]]
-            devices.setdefault(event["device"], []).append(told)
-            del devices[event["device"]][:-KEPT]
+            _enter(devices.setdefault(event["device"], []), told)
+    spread = _spread(devices, ask.now)
     results = [Result(OK, "the kernel's log can be read, and has no fault of another GPU")]
     for device, events in sorted(devices.items()):
         recent = [one for one in events if ask.now - one[0] <= DAY_S]
-        results.append(_of_device(device, recent, ask.now)._replace(mended=device in mended))
+        results.append(_of_device(device, recent, ask.now, spread)._replace(mended=device in mended))
     return results
+
+
+def _enter(events: list[list[Any]], told: list[Any]) -> None:
+    """Add an event; the many lines that the driver writes for one fault are one."""
+    last = next((one for one in reversed(events) if one[1] == told[1]), None)
+    if last and told[0] - last[0] <= ONE_FAULT_S:
+        last[0] = told[0]
+        return
+    events.append(told)
+    del events[:-KEPT]
+
+
+def _spread(devices: dict[str, list[list[Any]]], now: float) -> set[int]:
+    """The kinds of faults that programs cause and that several GPUs have had within a day: it is the program then."""
+    seen = [{event[1] for event in events if now - event[0] <= DAY_S} for events in devices.values()]
+    return {code for code in PROGRAM if sum(code in codes for codes in seen) > 1}
 
 
 def forget(memory: dict[str, Any], device: str) -> None:
@@ -164,10 +181,10 @@ def forget(memory: dict[str, Any], device: str) -> None:
     memory.get("devices", {}).pop(device, None)
 
 
-def _of_device(device: str, events: list[list[Any]], now: float) -> Result:
+def _of_device(device: str, events: list[list[Any]], now: float, spread: set[int]) -> Result:
     told: Told = {"entity": device, "label": f"GPU at {device}"}
     codes = [event[1] for event in events]
-    many = [code for code in dict.fromkeys(codes) if codes.count(code) >= MANY]
+    many = [code for code in dict.fromkeys(codes) if codes.count(code) >= MANY and code not in spread]
     fatal = [event for event in events if event[2] == CRITICAL]
     fresh = [event for event in events if now - event[0] <= HOUR_S]
     if not fatal and not many and not fresh:
