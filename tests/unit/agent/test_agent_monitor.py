@@ -153,6 +153,7 @@ def test_what_the_driver_says_of_a_broken_gpu_is_seen(started: Monitor, key: str
         ("pcie_width", 8, "gpu.pcie"),
         ("temperature", 85, "gpu.temperature"),
         ("power", "N/A", "gpu.power"),
+        ("fault.nvmlDeviceGetTemperature", "error:777", "gpu.temperature"),
         ("processes", "1:C:1GiB", "gpu.idle"),
     ],
 )

@@ -80,6 +80,16 @@ def test_somebody_who_knows_may_clear_a_latch_and_the_next_sample_tells() -> Non
     assert cleared(after(OK), 1.0).state == OK, "there is nothing to clear"
 
 
+def test_what_flaps_is_as_bad_as_its_worst() -> None:
+    """No three results in a row say the same."""
+    flapping = after(OK, *[CRITICAL, OK] * FLAPS_AFTER, every_s=10)
+    assert (flapping.flapping, flapping.state) == (True, CRITICAL)
+
+
+def test_a_latched_fault_does_not_go_by_not_being_looked_at() -> None:
+    assert after(CRITICAL, SKIPPED, policy=LATCH).state == CRITICAL
+
+
 def test_while_it_flaps_the_worse_state_holds() -> None:
     flapping = after(*[CRITICAL] * 3, *[OK, CRITICAL] * FLAPS_AFTER, every_s=10)
     assert flapping.flapping
@@ -103,6 +113,8 @@ def test_no_state_comes_from_nowhere(statuses: list[str], policy: Policy) -> Non
         if SEVERITY[track.state or OK] < SEVERITY[before.state or OK]:
             assert status != UNKNOWN
             assert all(SEVERITY[one] < SEVERITY[before.state or OK] for one in track.recent[-policy.recover_after :])
+        elif track.flapping:
+            assert track.state in track.recent
         elif before.state is not None and not policy.latch and SEVERITY[before.state] < SEVERITY[track.state or OK]:
             assert all(SEVERITY[one] > SEVERITY[before.state] for one in track.recent[-policy.fail_after :])
 

@@ -79,7 +79,9 @@ class _Nvml:
         try:
             return function(*arguments), None
         except self.errors as error:
-            return None, self.names.get(getattr(error, "value", None), "FUNCTION_NOT_FOUND")
+            if not isinstance(error, self.lib.NVMLError):
+                return None, "FUNCTION_NOT_FOUND"
+            return None, self.names.get(error.value, f"ERROR_{error.value}")
 
 
 class _Gpu:
@@ -122,7 +124,7 @@ class _Gpu:
         values, error = self.nvml.ask(call, self.handle, [field], of=f"GPU {self.facts['index']}: ")
         code = values[0].nvmlReturn if values else None
         if error or code:
-            self.facts["errors"][key] = error or self.nvml.names.get(code, "UNKNOWN")
+            self.facts["errors"][key] = error or self.nvml.names.get(code, f"ERROR_{code}")
         else:
             self.facts[key] = values[0].value.ullVal
 

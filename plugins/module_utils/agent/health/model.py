@@ -60,14 +60,17 @@ class Track(NamedTuple):
 def step(track: Track, status: str, now: float, policy: Policy) -> Track:
     """Return the track after one more result."""
     track = _counted(track, status, now, policy)
-    if status == SKIPPED:
-        return _moved(track, SKIPPED, now)._replace(latched=False)
+    if status == SKIPPED and not track.latched:
+        return _moved(track, SKIPPED, now)
     if policy.latch and status == CRITICAL:
         return _moved(track, CRITICAL, now)._replace(latched=True)
     if track.latched:
         return track
     if status == OK and track.state in (None, SKIPPED):
         return _moved(track, OK, now)
+    worst = max(track.recent, key=SEVERITY.__getitem__)
+    if track.flapping and SEVERITY[worst] > SEVERITY[track.state or OK]:
+        return _moved(track, worst, now)
     fails, recovers = track.recent[-policy.fail_after :], track.recent[-policy.recover_after :]
     held = SEVERITY[track.state or OK]
     if len(fails) == policy.fail_after and all(SEVERITY[one] > held for one in fails):
@@ -112,7 +115,7 @@ def judge(tracks: Mapping[str, Track], policies: Mapping[str, Policy]) -> Verdic
     """Return the verdict on a node, of whose tracks (by any name) each counts by the policy of the same name.
 
     - unhealthy: a vital check is CRITICAL, or less than 90 % of the weight passes;
-    - unknown: nothing is known yet, or a vital check is not, or what cannot be told makes up those 10 %;
+    - unknown: nothing is known yet, or not yet of a vital check, or what cannot be told makes up those 10 %;
     - degraded: it can work, but something is to be looked at; healthy: nothing is.
     """
     counted = {name: track for name, track in tracks.items() if track.state != SKIPPED}
