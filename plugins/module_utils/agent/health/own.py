@@ -33,6 +33,8 @@ def read(settings: Settings, doing: Callable[[str], None]) -> dict[str, Any]:
         names = []
     except OSError as error:
         return {"error": error.strerror or str(error), "found": {}}
+    if names and _others_may_write(settings.own_checks):
+        return {"error": "others than root may write to it", "found": {}}
     env = environment.base(accounts.current())
     for name in names:
         path = os.path.join(settings.own_checks, name)
@@ -44,7 +46,7 @@ def read(settings: Settings, doing: Callable[[str], None]) -> dict[str, Any]:
 
 
 def _outcome(path: str, env: dict[str, str]) -> dict[str, Any]:
-    if os.geteuid() == 0 and (os.stat(path).st_uid != 0 or os.stat(path).st_mode & OTHERS_MAY_WRITE):
+    if _others_may_write(path):
         return {"refused": "others than root may write to it, and it would run as root"}
     if not os.access(path, os.X_OK):
         return {"refused": "it is not executable"}
@@ -55,6 +57,12 @@ def _outcome(path: str, env: dict[str, str]) -> dict[str, Any]:
     except programs.DidNotEnd:
         return {"refused": f"it did not end within {EACH_S:g} s"}
     return {"code": code, "output": output.partition("\n")[0].partition("|")[0].strip()}
+
+
+def _others_may_write(path: str) -> bool:
+    """Whether somebody else decides what we would run as root."""
+    found = os.stat(path)
+    return os.geteuid() == 0 and (found.st_uid != 0 or bool(found.st_mode & OTHERS_MAY_WRITE))
 
 
 def own(facts: dict[str, Any], ask: Ask) -> list[Result]:

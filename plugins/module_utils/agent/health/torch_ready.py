@@ -23,6 +23,7 @@ from .result import CRITICAL, OK, SKIPPED, Result, Told
 from .settings import Settings
 
 TIMEOUT_S = 110.0
+MARK = "MUSTER "
 SUM = 529536  # of all elements of the square of the 8 x 8 matrix 0, 1, ... 63: exact in 32 bits
 PROGRAM = f"""
 import json
@@ -34,9 +35,9 @@ try:
         matrix = torch.arange(64, dtype=torch.float32, device=device).reshape(8, 8)
         if int((matrix @ matrix).sum().item()) != {SUM}:
             wrong.append(device)
-    print(json.dumps({{"version": torch.__version__, "devices": count, "wrong": wrong}}))
+    print("MUSTER", json.dumps({{"version": torch.__version__, "devices": count, "wrong": wrong}}), flush=True)
 except Exception as error:
-    print(json.dumps({{"error": f"{{type(error).__name__}}: {{error}}"[:500]}}))
+    print("MUSTER", json.dumps({{"error": f"{{type(error).__name__}}: {{error}}"[:500]}}), flush=True)
 """
 
 
@@ -52,21 +53,22 @@ def read(settings: Settings, doing: Callable[[str], None]) -> dict[str, Any]:
     try:
         account = accounts.for_job(wanted.user)
         command = [wanted.python, "-c", PROGRAM]
-        rights = {"user": account.uid, "group": account.gid} if account.switch else {}
-        code, output = programs.run(command, environment.base(account), TIMEOUT_S, **rights)
+        code, output = programs.run(command, environment.base(account), TIMEOUT_S, account)
     except AgentError as error:
         return {"error": error.message}
     except OSError as error:
         return {"error": f"{wanted.python} cannot be run: {error.strerror}"}
     except programs.DidNotEnd:
         return {"error": f"it did not end within {TIMEOUT_S:g} s"}
-    last = output.rpartition("\n")[2]
-    try:
-        answer: dict[str, Any] = json.loads(last)
-        return answer if code == 0 else {"error": f"it ended with code {code} after it had answered"}
-    except ValueError:
+    lines = output.splitlines()
+    told = [line[len(MARK) :] for line in lines if line.startswith(MARK)]  # among the warnings of what it imports
+    if not told:
         how = f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
-        return {"error": f"it {how}: {last[-300:] or 'without a word'}"}
+        return {"error": f"it {how}: {lines[-1][-300:] if lines else 'without a word'}"}
+    if code != 0:
+        return {"error": f"it ended with code {code} after it had answered"}
+    answer: dict[str, Any] = json.loads(told[-1])
+    return answer
 
 
 def ready(facts: dict[str, Any], ask: Ask) -> list[Result]:
