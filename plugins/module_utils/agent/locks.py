@@ -102,7 +102,10 @@ class Locks:
 
 
 def holders(layout: Layout) -> dict[str, Document]:
-    """Return who holds which GPU or slot, by file name, without trying any lock: a start at that moment would fail."""
+    """Return which job holds which GPU or slot, by file name; what a dead supervisor has left is held by nobody.
+
+    No lock is tried for it: a start at that moment would fail.
+    """
     found = {}
     try:
         names = os.listdir(layout.locks)
@@ -115,7 +118,8 @@ def holders(layout: Layout) -> dict[str, Document]:
             continue
         holder = _read(handle)["holder"]
         os.close(handle)
-        if holder:
+        status = record.look(layout, holder["job"], holder["attempt"]) if holder else None
+        if holder and status and not record.ended(status):
             found[file_name] = holder
     return found
 

@@ -66,6 +66,11 @@ class Worker:
         return self._deadline > 0
 
     @property
+    def alive(self) -> bool:
+        """Whether its process is there, and need not begin from nothing."""
+        return self._pid is not None
+
+    @property
     def left_s(self) -> float:
         """How long it may still take to answer."""
         return max(0.0, self._deadline - time.monotonic())
@@ -92,7 +97,10 @@ class Worker:
             return Sample(failure=f"hangs for {since:.0f} s in {doing}, and cannot be killed")
         self._past = [pid for pid in self._past if _status(pid, 0.0) is None]
         if self._pid is None:
-            self._start()
+            try:
+                self._start()
+            except OSError as error:  # no process, memory or descriptor is left: something to tell, and to survive
+                return Sample(failure=f"cannot be asked: {error.strerror}")
         self._asked_at = time.monotonic()
         self._deadline = self._asked_at + deadline_s
         with contextlib.suppress(BrokenPipeError):
@@ -131,13 +139,21 @@ class Worker:
             self._kill(self._doing())
 
     def _start(self) -> None:
-        requests, self._requests = os.pipe()
-        self.answers, answers = os.pipe()
-        os.set_blocking(self.answers, False)
-        self._page[:] = bytes(PAGE_BYTES)
-        self._text = b""
-        parent = os.getpid()
-        pid = os.fork()
+        opened: list[int] = []
+        try:
+            for _pipe in range(2):
+                opened += os.pipe()
+            requests, self._requests, self.answers, answers = opened
+            os.set_blocking(self.answers, False)
+            self._page[:] = bytes(PAGE_BYTES)
+            self._text = b""
+            parent = os.getpid()
+            pid = os.fork()
+        except OSError:
+            for descriptor in opened:
+                os.close(descriptor)
+            self._requests = self.answers = -1
+            raise
         if pid == 0:
             self._serve(requests, answers, parent)
         os.close(requests)

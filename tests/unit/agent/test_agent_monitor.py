@@ -176,7 +176,7 @@ def test_a_driver_that_hangs_stops_neither_the_monitor_nor_its_end(started: Moni
     found = started.becomes("unhealthy", "gpu.responsive")
     assert "NVML did not answer within 10 s" in found["reason"]
     assert "(GPU 1: nvmlDeviceGetTemperature)" in found["reason"]
-    assert len(workers(started)) <= 1
+    assert until(lambda: len(workers(started)), "it asks again") == 1
     started.nvml.clear("fault.nvmlDeviceGetTemperature", gpu=1)
     assert started.becomes("healthy")
     started.nvml.set("fault.nvmlDeviceGetTemperature", how, gpu=1)
@@ -242,7 +242,7 @@ def test_a_report_that_is_old_is_not_handed_on(started: Monitor) -> None:
     document = json.loads(path.read_text())
     path.write_text(json.dumps({**document, "boottime_s": document["boottime_s"] - 600}))
     found = started.report()
-    assert (found["state"], found["score"], found["daemon"]) == ("unknown", None, None)
+    assert (found["state"], found["score"], found["daemon"], found["checks"]) == ("unknown", None, None, [])
     assert found["reason"].startswith("the monitor's last report is 6")
     path.write_text(json.dumps({**document, "boottime_s": time.clock_gettime(time.CLOCK_BOOTTIME)}))
     assert started.report()["reason"] == "the monitor does not run"
@@ -453,3 +453,43 @@ def test_a_new_agent_takes_over_from_the_one_that_runs(started: Monitor) -> None
     found = started.becomes("unhealthy", "gpu.ecc.uncorrected")
     assert found["daemon"]["pid"] == before == started.process.pid
     assert started.process.poll() is None
+
+
+def test_a_look_now_counts_what_the_monitor_holds_against_the_node(started: Monitor) -> None:
+    started.xid(79)
+    started.look_now()
+    started.becomes("unhealthy", "gpu.xid")
+
+    def live() -> str:
+        return str(started.node.call("health", "--source", "live").payload["health"]["state"])
+
+    assert live() == "unhealthy"
+    started.node.call("health", "--clear", "gpu.xid")
+    started.becomes("healthy")
+    assert live() == "healthy", "what was cleared is not read again"
+    started.nvml.set("ecc.uncorrected.volatile", 1, gpu=0)
+    started.becomes("unhealthy")
+    started.stop()
+    started.nvml.set("fault", "lost", gpu=0)
+    found = started.node.call("health").payload["health"]
+    latched = [row["check"] for row in found["checks"] if row["latched"]]
+    assert (found["source"], "gpu.ecc.uncorrected" in latched) == ("live", True)
+
+
+def test_prometheus_finds_a_file_and_no_link_is_followed(monitor: Monitor, tmp_path: Path) -> None:
+    directory = tmp_path / "textfile"
+    directory.mkdir()
+    (directory / "muster.prom.new").symlink_to(tmp_path / "victim")
+    monitor.configure(prometheus=str(directory))
+    monitor.start()
+    monitor.becomes("healthy")
+    assert "muster_node_health_score 100" in (directory / "muster.prom").read_text()
+    assert not (tmp_path / "victim").exists()
+
+
+def test_a_disk_that_is_full_is_no_reason_to_stop_looking(monitor: Monitor) -> None:
+    command = monitor.node.command("daemon")
+    monitor.process = subprocess.Popen(command, env=monitor.node.env, stderr=os.open("/dev/full", os.O_WRONLY))
+    monitor.becomes("healthy")
+    monitor.nvml.set("ecc.uncorrected.volatile", 1, gpu=0)
+    monitor.becomes("unhealthy")

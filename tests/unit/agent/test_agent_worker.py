@@ -163,3 +163,18 @@ def test_one_that_no_kill_ends_is_left_and_none_is_started_beside_it(
         time.sleep(0.02)
     assert sample(worker).facts == "written"
     assert sample(later).facts == "written"
+
+
+def test_where_no_process_can_be_made_that_is_the_answer(
+    make: Callable[..., Worker], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse() -> int:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    worker = make(lambda doing: 1)
+    before = os.listdir("/proc/self/fd")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fork", refuse)
+        assert sample(worker).failure == "cannot be asked: Resource temporarily unavailable"
+    assert os.listdir("/proc/self/fd") == before
+    assert sample(worker).facts == 1

@@ -146,6 +146,7 @@ UNTOLD = [
     ("gpu.xid", {"error": "/dev/kmsg: Permission denied", "events": []}),
     *((name, {"/": {"error": "Stale file handle"}}) for name in ("disk.free", "disk.inodes", "disk.writable")),
     ("net.link", {"links": {"mlx5_0": {"error": "No such file or directory"}}}),
+    ("net.link", link(gbps=None)),
     ("os.memory", system(available_mib=None)),
     ("os.clock", system(synchronized=None)),
     ("os.services", system(services={"x.service": None})),
@@ -209,6 +210,11 @@ def test_the_most_gpus_that_were_seen_are_expected_where_nobody_says_how_many() 
     memory: Facts = {}
     assert judge("gpu.count", nvml(), {}, memory)[0].status == OK
     assert judge("gpu.count", nvml(gpus=[gpu(0)]), {}, memory)[0].reason == "1 of 2 GPUs are there"
+
+
+def test_a_gpu_that_does_not_tell_what_it_bears_is_not_judged_by_its_heat() -> None:
+    silent = {"temperature_slowdown": "NOT_SUPPORTED", "temperature_shutdown": "NOT_SUPPORTED"}
+    assert judge("gpu.temperature", nvml(gpu(temperature=120, errors=silent)))[0].status == SKIPPED
 
 
 def test_a_lost_gpu_keeps_its_name() -> None:

@@ -62,7 +62,7 @@ def test_everything_may_be_said() -> None:
 def test_nothing_need_be_said() -> None:
     found = parse({}, BY_NAME, "/var/lib/muster")
     assert found == Settings(state_dir="/var/lib/muster", disks=("/", "/var/lib/muster"))
-    assert parse({"disks": []}, BY_NAME, "/var/lib/muster").disks == ()
+    assert parse({"disks": ["/data"]}, BY_NAME, "/var/lib/muster").disks == ("/data", "/var/lib/muster")
 
 
 def test_a_check_counts_as_it_usually_does_but_for_what_is_said() -> None:

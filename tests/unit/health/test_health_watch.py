@@ -267,3 +267,59 @@ def test_node_exporter_can_read_it() -> None:
     assert "muster_node_health_score NaN" in text
     assert r'muster_node_check_status{check="disk.free",entity="/a \"b\"\\"} 1' in text
     assert all(line.startswith(("# HELP", "# TYPE", "muster_node_")) for line in text.splitlines())
+
+
+def test_alerts_of_what_is_not_looked_at_any_more_end() -> None:
+    book: dict[str, Facts] = {}
+    watch = watch_of()
+    event = {"seq": 1, "at": 0.0, "device": "0000:07:00", "code": 79, "switch": False, "text": ""}
+    changes = look(watch, 1, kernel={"error": None, "events": [event]})
+    alerts.enter(book, changes, boot_id=BOOT, at="t1")
+    again = watch_of("boot-2")
+    look(again, 1)
+    known = {"|".join(key) for key in again.tracks}
+    (over,) = alerts.end(book, known, at="t2")
+    assert (over["check"], over["active"], over["reason"]) == ("gpu.xid", False, "it is not looked at any more")
+    assert (alerts.active(book), alerts.end(book, known, at="t3")) == ([], [])
+
+
+def test_a_book_of_alerts_that_is_none_is_left_out() -> None:
+    book: dict[str, Facts] = {}
+    watch = watch_of()
+    look(watch, 0)
+    alerts.enter(book, look(watch, 1, nvml=nvml(gpu(ecc_uncorrected=1))), boot_id=BOOT, at="t1")
+    assert alerts.read(json.loads(json.dumps(book))) == book
+    assert alerts.read(None) == alerts.read({"a": 1, "b": {"active": True}}) == {}
+
+
+def test_a_check_that_fails_takes_no_other_with_it() -> None:
+    watch = watch_of()
+    for at in range(3):
+        look(watch, at, torch={"version": "2"}, tasks=[])
+    rows = {row["check"]: row for row in report_of(watch, 3)}
+    assert (rows["torch.ready"]["status"], rows["torch.ready"]["reason"]) == (
+        UNKNOWN,
+        "the check failed: KeyError: 'devices'",
+    )
+    assert rows["proc.zombie"]["reason"].startswith("the check failed: TypeError: ")
+    assert rows["disk.free"]["status"] == OK
+
+
+def test_an_own_check_that_is_switched_off_or_gone_holds_nothing_against_the_node() -> None:
+    bad: Facts = {"error": None, "found": {"smart": {"code": 2, "output": "sda fails"}}}
+    vital = {"vital": True, "fail_after": 1}
+    watch = watch_of(checks={"own.smart": vital})
+    look(watch, 0, own=bad)
+    assert watch.verdict().state == "unhealthy"
+    look(watch, 1, own={"error": None, "found": {}})
+    assert watch.verdict().state == "healthy"
+    watch = watch_of(checks={"own.smart": {**vital, "enabled": False}})
+    look(watch, 0, own=bad)
+    assert watch.verdict().state == "healthy"
+
+
+def test_what_an_agent_of_another_version_has_written_is_begun_anew() -> None:
+    watch = watch_of()
+    assert watch.restore({"boot_id": BOOT, "tracks": [["disk.free", "/", [1], [2], None]], "memory": {}}) is False
+    look(watch, 0)
+    assert watch.verdict().state == "healthy"

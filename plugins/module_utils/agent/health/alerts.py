@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from .. import accounts, environment
 from . import programs
-from .result import CRITICAL, SEVERITY, WARNING
+from .result import CRITICAL, OK, SEVERITY, WARNING
 from .settings import Settings
 from .watch import Change
 
@@ -65,6 +65,25 @@ def enter(book: dict[str, Document], changes: list[Change], *, boot_id: str, at:
     for key in sorted(book, key=lambda key: (book[key]["active"], book[key]["last_seen"]))[: max(0, len(book) - KEPT)]:
         del book[key]
     return told
+
+
+def read(document: Document | None) -> dict[str, Document]:
+    """Return the book of alerts as it was written, without what is none."""
+    needed = {"active", "first_seen", "last_seen", "count", "boots", "status", "check", "entity", "label"}
+    return {
+        key: alert
+        for key, alert in (document or {}).items()
+        if isinstance(alert, dict) and needed <= alert.keys() and alert["status"] in SEVERITY
+    }
+
+
+def end(book: dict[str, Document], known: Collection[str], *, at: str) -> list[Document]:
+    """End the alerts of what is not among the `known` (`check|entity`): it is not looked at any more. Return them."""
+    over = [key for key, alert in book.items() if alert["active"] and key not in known]
+    for key in over:
+        told = {"active": False, "status": OK, "action": "", "reason": "it is not looked at any more", "last_seen": at}
+        book[key] = {**book[key], **told}
+    return [book[key] for key in over]
 
 
 def active(book: dict[str, Document]) -> list[Document]:

@@ -33,8 +33,8 @@ HOUR_S = 3600.0
 
 
 class Sampler(NamedTuple):
-    """How facts are gathered: `read(settings, doing)`, in a process of its own that is given `deadline_s` (the first
-    time `first_deadline_s`), and that stays for the next time if `stays`. `every_s`: not more often, while all is well.
+    """How facts are gathered: `read(settings, doing)`, in a process of its own that is given `deadline_s` (a new one
+    `first_deadline_s`), and that stays for the next time if `stays`. `every_s`: not more often, while all is well.
     `title` begins the sentence that says that there is no answer."""
 
     title: str
@@ -63,7 +63,7 @@ class Check(NamedTuple):
 
 SAMPLERS = {
     # Without persistence mode the first call wakes the GPUs up: some 20 s for eight.
-    "nvml": Sampler("NVML", gpu_facts.read, deadline_s=10, first_deadline_s=60, stays=True),
+    "nvml": Sampler("NVML", gpu_facts.read, deadline_s=10, first_deadline_s=30, stays=True),
     "kernel": Sampler("the kernel's log", xid.read),
     "disks": Sampler("a file system", disks.read),
     "network": Sampler("the network", network.read, deadline_s=60, first_deadline_s=60),

@@ -100,7 +100,10 @@ class Daemon:
         self.facts: Document = {}
         self.book: dict[str, Document] = {}
         self.asked_at: dict[str, float] = {}
+        self.failures: dict[str, int] = {}
         self.later: set[str] = set()
+        self.answered: set[str] = set()
+        """The samplers whose facts were judged since the start, or since the settings changed."""
         self.news: list[Change] = []
         self.to_tell: list[Document] = []
         self.sending: list[Document] = []
@@ -148,11 +151,8 @@ class Daemon:
     def _begin(self) -> None:
         found = latest.paths(self.layout)
         before = record.read_json(found["memory"]) or {}
-        try:
-            went_on = self.watch.restore(before or None)
-        except (KeyError, TypeError, ValueError):  # of another version: begin anew
-            self.watch, went_on = Watch(self.settings, processes.boot_id()), False
-        self.book = record.read_json(latest.paths(self.layout)["alerts"]) or {}
+        went_on = self.watch.restore(before)
+        self.book = alerts.read(record.read_json(latest.paths(self.layout)["alerts"]))
         self._employ()
         for name, pid, ticks in before.get("stuck", []):
             if name in self.workers:
@@ -197,7 +197,9 @@ class Daemon:
             if worker.busy or not self._due(name, now):
                 continue
             sampler = SAMPLERS[name]
-            limit = sampler.deadline_s if name in self.asked_at else sampler.first_deadline_s
+            # A second try shows soon whether it hangs; from the third on a driver has the time to begin anew.
+            quick = worker.alive or self.failures.get(name) == 1
+            limit = sampler.deadline_s if quick else sampler.first_deadline_s
             self.asked_at[name] = now
             failed = worker.ask(limit)
             if failed:
@@ -248,16 +250,20 @@ class Daemon:
                 for problem in told.facts if told.failure is None else [f"the alerts were not told: {told.failure}"]:
                     log.say(4, problem)
         if self.to_tell and not self.messenger.busy:
-            self.sending, self.to_tell = self.to_tell, []
-            self.messenger.ask(ALERTS_DEADLINE_S)
+            self.sending = self.to_tell
+            if self.messenger.ask(ALERTS_DEADLINE_S) is None:  # else later
+                self.to_tell = []
 
     def _take(self, name: str, sample: Sample) -> None:
+        self.failures[name] = 0 if sample.failure is None else self.failures.get(name, 0) + 1
         if sample.failure is None:
             self.facts[name] = sample.facts
         self.later.discard(name)
         if isinstance(sample.facts, dict) and "later" in sample.facts:
             self.later.add(name)
         self.news += self.watch.take(name, sample, latest.boottime())
+        if sample.failure is None and name not in self.later:
+            self.answered.add(name)
 
     def _take_kernel_log(self) -> bool:
         """Whether it had news of a GPU."""
@@ -293,12 +299,19 @@ class Daemon:
         for sampler in dict.fromkeys(check_of(one.check).sampler for one in changes if one.silent):
             log.say(4, f"{next(one.result.reason for one in changes if check_of(one.check).sampler == sampler)}")
         told = alerts.enter(self.book, changes, boot_id=self.watch.boot_id, at=wall())
+        told += alerts.end(self.book, self._looked_at(), at=wall())
         if told and (self.settings.alert_command or self.settings.alert_url):
             self.to_tell += told
         with _tolerating("the history cannot be written"):
             report.note(self.layout, [one for one in changes if one.news])
             if told:
                 report.replace(latest.paths(self.layout)["alerts"], json.dumps(self.book))
+
+    def _looked_at(self) -> set[str]:
+        """What is looked at, and what its sampler has not yet said anything of; as the keys of alerts."""
+        known = {"|".join(key) for key in self.watch.tracks}
+        pending = {key for key, alert in self.book.items() if check_of(alert["check"]).sampler not in self.answered}
+        return known | pending
 
     def _publish(self) -> None:
         document = report.make(self.watch, self.facts, latest.boottime(), source="daemon", interval_s=self.interval)
@@ -329,13 +342,14 @@ class Daemon:
                 if process:
                     self.workers[name].beware(*process)
             self.asked_at.clear()
+            self.answered.clear()
             self._open_kernel_log()
         path = clearings(self.layout)
         if os.path.exists(path):
             with _tolerating("the clearings cannot be read"):
-                with open(path) as file:
+                os.replace(path, f"{path}.taken")  # one that comes meanwhile is taken up the next time
+                with open(f"{path}.taken") as file:
                     names = file.read().split()
-                os.unlink(path)
                 for name in names:
                     self.news += self.watch.clear(None if name == "*" else name, latest.boottime())
 

@@ -63,4 +63,6 @@ def _nothing(reason: str) -> Document:
         "reason": reason,
         "action": "run monitor.yml, or `muster daemon start`",
         "source": "daemon",
+        "checks": [],
+        "alerts": [],
     }

@@ -10,7 +10,7 @@ from __future__ import annotations
 from .ask import Ask
 from .gpu_facts import Facts
 from .gpu_presence import each
-from .result import CRITICAL, OK, UNKNOWN, WARNING, Result, Told, at_least
+from .result import CRITICAL, OK, SKIPPED, UNKNOWN, WARNING, Result, Told, at_least
 
 HW_SLOWDOWN, HW_THERMAL, HW_POWER_BRAKE = 0x08, 0x40, 0x80  # nvmlClocksEventReason*
 SLOWED = {HW_POWER_BRAKE: "its power supply", HW_THERMAL: "its heat", HW_SLOWDOWN: "its hardware"}
@@ -25,6 +25,8 @@ def temperature(facts: Facts, ask: Ask) -> list[Result]:
 
     def judge(value: int, gpu: Facts) -> Result:
         slowdown, shutdown = gpu.get("temperature_slowdown"), gpu.get("temperature_shutdown")
+        if slowdown is None and shutdown is None:
+            return Result(SKIPPED, f"GPU {gpu['index']} has {value} degrees, and does not tell how many it bears")
         warning = None if slowdown is None or ask.warning is None else slowdown - ask.warning
         critical = None if shutdown is None or ask.critical is None else shutdown - ask.critical
         status, threshold = at_least(value, warning, critical)

@@ -78,6 +78,8 @@ def _judged(device: str, one: dict[str, Any], ask: Ask) -> Result:
             CRITICAL, f"the link {device} is {one['state']}", "look at its cable and switch", value=one["state"]
         )
     wanted = ask.settings.links[device]
+    if wanted and one["gbps"] is None:
+        return Result(UNKNOWN, f"the link {device} does not tell how fast it is", "look at it with ethtool or ibstat")
     if wanted and one["gbps"] is not None and one["gbps"] < wanted:
         reason = f"the link {device} runs at {one['gbps']:g} of {wanted:g} Gb/s"
         action = "look at its cable and switch"

@@ -10,7 +10,7 @@ import select
 from functools import partial
 from typing import Any
 
-from .. import processes
+from .. import processes, record
 from ..layout import Layout
 from ..worker import Worker
 from . import latest, report
@@ -24,22 +24,31 @@ AT_ONCE = {"fail_after": 1, "recover_after": 1}
 
 
 def look(layout: Layout) -> Document:
-    """Return the report of a fresh look, as the daemon would make it if one sample were enough. Raises AgentError."""
+    """Return the report of a fresh look, as the daemon would make it if one sample were enough. What that holds against
+    the node, or was told is mended, counts here as well. Raises AgentError."""
     settings = load(layout, BY_NAME)
     checks = {name: {**settings.checks.get(name, {}), **AT_ONCE} for name in {*BY_NAME, *settings.checks}}
     watch = Watch(settings._replace(checks=checks), processes.boot_id())
-    facts = _ask_all(settings, watch)
+    before = record.read_json(latest.paths(layout)["memory"]) or {}
+    watch.restore(before)
+    facts = _ask_all(settings, watch, before.get("stuck", []))
     document = report.make(watch, facts, latest.boottime(), source="live")
     return {**document, "age_s": 0.0, "fresh": True}
 
 
-def _ask_all(settings: Settings, watch: Watch) -> Document:
+def _ask_all(settings: Settings, watch: Watch, stuck: list[list[Any]]) -> Document:
     facts: Document = {}
     waiting: dict[int, tuple[str, Worker]] = {}
     for name, sampler in SAMPLERS.items():
         worker = Worker(partial(sampler.read, settings))
-        worker.ask(sampler.first_deadline_s)
-        waiting[worker.answers] = name, worker
+        for of, pid, ticks in stuck:
+            if of == name:
+                worker.beware(pid, ticks)
+        refused = worker.ask(sampler.first_deadline_s)
+        if refused:
+            watch.take(name, refused, latest.boottime())
+        else:
+            waiting[worker.answers] = name, worker
     while waiting:
         poll = select.poll()
         for descriptor in waiting:

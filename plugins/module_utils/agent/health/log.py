@@ -25,8 +25,8 @@ def path(layout: Layout) -> str:
 def say(level: int, line: str) -> None:
     """One line with its priority (syslog's: 3 error, 4 warning, 6 info), or with the time where nobody adds it."""
     head = f"<{level}>" if os.environ.get("JOURNAL_STREAM") else f"{now()} "
-    sys.stderr.write(f"{head}{line}\n")
-    sys.stderr.flush()
+    with contextlib.suppress(OSError):  # the disk that it lies on is full, or gone: the report says so
+        os.write(sys.stderr.fileno(), f"{head}{line}\n".encode())
 
 
 def open_file(layout: Layout) -> int:

@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from typing import Any
@@ -85,7 +86,11 @@ def publish(layout: Layout, document: Document, watch: Watch, stuck: list[Any]) 
 def replace(path: str, text: str) -> None:
     """Put the text in the place of the file's: seen as a whole or not at all. Raises OSError."""
     temporary = f"{path}.new"
-    with open(temporary, "w") as file:
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(temporary)
+    # A directory may belong to somebody else, whose links are not followed.
+    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o644)
+    with os.fdopen(handle, "w") as file:
         file.write(text + "\n")
     os.replace(temporary, path)
 

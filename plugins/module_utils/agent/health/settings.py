@@ -106,7 +106,7 @@ def parse(document: Any, known: Collection[str], state_dir: str = "") -> Setting
             faults.append(f"checks.{name}: there is no such check (there are {', '.join(sorted(known))})")
     if faults:
         raise _bad("; ".join(faults))
-    disks = told.pop("disks", ("/", state_dir) if state_dir else ("/",))
+    disks = (*told.pop("disks", ("/",)), *([state_dir] if state_dir else []))
     return Settings(**{**told, "pace": pace, "disks": tuple(dict.fromkeys(disks)), "state_dir": state_dir})
 
 

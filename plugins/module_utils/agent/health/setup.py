@@ -32,10 +32,10 @@ def apply(layout: Layout, text: bytes) -> Document:
         settings, dry_run = asked["settings"], bool(asked.get("dry_run"))
     except (ValueError, KeyError, TypeError):
         raise AgentError("usage", "settings are expected on stdin, as JSON", "run monitor.yml", BAD_SPEC) from None
-    parse(settings, BY_NAME, layout.state_dir)
+    prometheus = parse(settings, BY_NAME, layout.state_dir).prometheus
     files = {layout.settings: json.dumps(settings, indent=2, sort_keys=True) + "\n"}
     if unit.wanted():
-        files[unit.path_of(layout)] = unit.text_of(layout)
+        files[unit.path_of(layout)] = unit.text_of(layout, prometheus)
     diff = [one for one in (_difference(path, new) for path, new in files.items()) if one]
     written = {one["path"] for one in diff}
     if not dry_run:

@@ -43,7 +43,7 @@ TasksMax=256
 NoNewPrivileges=yes
 CapabilityBoundingSet=CAP_SYSLOG CAP_KILL CAP_SETUID CAP_SETGID CAP_DAC_OVERRIDE CAP_DAC_READ_SEARCH
 ProtectSystem=strict
-ReadWritePaths={state_dir}
+ReadWritePaths={writable}
 ProtectHome=read-only
 PrivateTmp=yes
 # Not ProtectKernelTunables and ProtectControlGroups: in a container they show the boot_id of the machine below it.
@@ -79,8 +79,8 @@ def path_of(layout: Layout) -> str:
     return os.path.join(DIRECTORY, name_of(layout))
 
 
-def text_of(layout: Layout) -> str:
-    """Return the unit that runs this same agent with this same Python."""
+def text_of(layout: Layout, prometheus: str | None = None) -> str:
+    """Return the unit that runs this same agent with this same Python. `prometheus`: where else it is to write."""
     runtime = "RuntimeDirectory=muster\nRuntimeDirectoryPreserve=yes\n" if layout.monitor == MONITOR else ""
     words = units.agent_command(["--state-dir", layout.state_dir, "daemon"])
     return TEXT.format(
@@ -88,7 +88,7 @@ def text_of(layout: Layout) -> str:
         command=" ".join(_quoted(word) for word in [os.path.realpath(sys.executable), *words[1:]]),
         stops_within_s=STOPS_WITHIN_S,
         runtime=runtime,
-        state_dir=_quoted(layout.state_dir),
+        writable=" ".join(_quoted(path) for path in [layout.state_dir, *([f"-{prometheus}"] if prometheus else [])]),
         devices="\n".join(f"DeviceAllow=char-{device} rw" for device in DEVICES),
     )
 

@@ -95,7 +95,8 @@ class Watch:
     def _wanted(self, name: str) -> bool:
         """Whether there is such a check (this agent may be another than that which wrote its name), and it is on."""
         known = name in BY_NAME or name.startswith("own.")
-        return known and bool(self.settings.checks.get(check_of(name).name, {}).get("enabled", True))
+        on = [self.settings.checks.get(one, {}).get("enabled", True) for one in (check_of(name).name, name)]
+        return known and all(on)
 
     def _results(self, check: Check, sample: Sample, now: float) -> list[tuple[str, Result]]:
         known = [key for key in self.tracks if check_of(key[0]) is check]
@@ -110,12 +111,18 @@ class Watch:
         said = self.settings.checks.get(check.name, {})
         warning, critical = said.get("warning", check.warning), said.get("critical", check.critical)
         ask = Ask(self.settings, warning, critical, self.memory.setdefault(check.name, {}), now)
-        results = [(_name(check, result), result) for result in check.judge(sample.facts, ask)]
-        if results:
-            # What is not looked at any more and was well is forgotten; a fault stays until it is seen to be mended.
+        try:
+            judged = check.judge(sample.facts, ask)
+        except Exception as error:  # of ours, or of facts that are not as they should be: the other checks go on
+            judged = [Result(UNKNOWN, f"the check failed: {type(error).__name__}: {error}", "please report this")]
+        results = [(_name(check, result), result) for result in judged]
+        results = [(name, result) for name, result in results if self._wanted(name)]
+        if judged:
+            # What is not looked at any more and was well is forgotten; a fault stays until it is seen to be mended,
+            # unless it was that of a user's own check, which is there or not as the user wants.
             seen = {(name, result.entity) for name, result in results}
             for key in known:
-                if key not in seen and self.tracks[key].state not in FAULTS:
+                if key not in seen and (self.tracks[key].state not in FAULTS or check.name == "own"):
                     del self.tracks[key], self.latest[key]
                     self.shown.pop(key, None)
         return results
@@ -161,6 +168,14 @@ class Watch:
         the settings only what is latched does."""
         if not document or document.get("boot_id") != self.boot_id:
             return False
+        try:
+            self._restore(document)
+        except (KeyError, TypeError, ValueError):  # written by another version: begin anew
+            self.tracks, self.latest, self.shown, self.memory = {}, {}, {}, {}
+            return False
+        return True
+
+    def _restore(self, document: Document) -> None:
         same = document.get("settings") == digest(self.settings)
         self.memory = document["memory"]
         for name, entity, track, latest, shown in document["tracks"]:
@@ -171,7 +186,6 @@ class Watch:
                 self.tracks[key], self.latest[key] = one, Result(*latest)
                 if shown is not None:
                     self.shown[key] = Result(*shown)
-        return True
 
 
 def digest(settings: Settings) -> str:
