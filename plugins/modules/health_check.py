@@ -106,6 +106,9 @@ nodes:
         last_check:
           description: When the node was looked at (UTC, ISO 8601).
           type: str
+        drained_at:
+          description: Always null here; in the state, when it was last drained for its health.
+          type: str
         alerts:
           description: The confirmed faults, with since when and how often.
           type: list

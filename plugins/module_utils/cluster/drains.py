@@ -14,8 +14,7 @@ from ..model import Admin, Node, iso, natural, parse
 from ..store import Draft
 from .nodes import administer, load_nodes
 
-MARK = "health: "
-"""How the reason of a drain begins that was set here (NHC marks its notes likewise)."""
+WORDS = "health: "
 WINDOW = timedelta(minutes=10)
 PART = 0.10
 """No more than this part of the nodes, but one at least, is drained within the window: if all nodes are unwell at once,
@@ -36,9 +35,10 @@ def follow(draft: Draft, judged: Collection[str], *, who: str, now: datetime) ->
     known = load_nodes(draft)
     drains = decide(known.values(), judged, now)
     for name in drains.drained:
-        health = known[name].health
-        reason = f"{MARK}{health.check}: {health.reason}" if health.check else f"{MARK}{health.reason}"
-        administer(draft, [name], Admin(state="drained", by=who, at=iso(now), reason=reason))
+        health = known[name].health.model_copy(update={"drained_at": iso(now)})
+        draft.put("nodes", known[name].model_copy(update={"health": health}).model_dump(mode="json"))
+        reason = f"{WORDS}{health.check}: {health.reason}"
+        administer(draft, [name], Admin(state="drained", by=who, at=health.drained_at, reason=reason))
     administer(draft, drains.resumed, Admin(state="enabled", by=who, at=iso(now)))
     return drains
 
@@ -46,8 +46,8 @@ def follow(draft: Draft, judged: Collection[str], *, who: str, now: datetime) ->
 def decide(nodes: Iterable[Node], judged: Collection[str], now: datetime) -> Drains:
     """What is to be done: pure."""
     nodes = sorted(nodes, key=lambda node: natural(node.name))
-    mine = [node for node in nodes if node.admin.state != "enabled" and node.admin.reason.startswith(MARK)]
-    recent = [node for node in mine if node.admin.at and now - parse(node.admin.at) < WINDOW]
+    mine = [node for node in nodes if _is_ours(node)]
+    recent = [node for node in nodes if node.health.drained_at and now - parse(node.health.drained_at) < WINDOW]
     sick = [
         node.name
         for node in nodes
@@ -59,3 +59,9 @@ def decide(nodes: Iterable[Node], judged: Collection[str], now: datetime) -> Dra
     room = max(0, max(1, int(PART * len(nodes))) - len(recent))
     well = [node.name for node in mine if node.name in judged and node.health.state in WELL]
     return Drains(sick[:room], well, sick[room:])
+
+
+def _is_ours(node: Node) -> bool:
+    """Whether the node's drain was set here: at that very moment, in those words. Who drains it anew takes it over."""
+    admin = node.admin
+    return admin.state == "drained" and admin.at == node.health.drained_at and admin.reason.startswith(WORDS)

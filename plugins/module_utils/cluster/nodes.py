@@ -119,9 +119,11 @@ def judge(draft: Draft, verdicts: Mapping[str, Health], *, now: str) -> list[Nod
         node = known.get(name)
         if node is None:
             continue
-        same = node.health.known and (node.health.state, node.health.reason) == (verdict.state, verdict.reason)
-        seen = verdict.last_check or node.health.last_check
-        health = verdict.model_copy(update={"at": node.health.at if same else now, "last_check": seen})
+        before = node.health
+        # Not by the reason: it has numbers that differ each time.
+        same = before.known and (before.state, before.check) == (verdict.state, verdict.check)
+        kept = {"last_check": verdict.last_check or before.last_check, "drained_at": before.drained_at}
+        health = verdict.model_copy(update={"at": before.at if same else now, **kept})
         changes.append(_put(draft, node, node.model_copy(update={"health": health})))
     return changes
 

@@ -66,6 +66,7 @@ class Health(BaseModel):
 
     ``vital``: whether a check is CRITICAL without which no job can run; ``score``: 0 to 100; ``check``, ``reason``,
     ``action``: the worst finding; ``at``: since when this is the verdict;
+    ``drained_at``: when it was last drained for its health;
     ``last_check``: when the node was looked at, ``source`` by whom (daemon: its monitor; live: a look of its own).
     """
 
@@ -78,6 +79,7 @@ class Health(BaseModel):
     source: str = ""
     at: str | None = None
     last_check: str | None = None
+    drained_at: str | None = None
     alerts: list[Alert] = []
 
     @property

@@ -67,6 +67,21 @@ def test_a_person_may_take_over_a_drain(cluster: Cluster) -> None:
     assert admin(cluster, "n1") == ("drained", "the GPU is replaced on Tuesday")
 
 
+def test_a_drain_of_a_person_is_told_by_its_time_and_not_by_its_words(cluster: Cluster, clock: Clock) -> None:
+    judged(cluster, n1=SICK)
+    clock.passes(60)
+    cluster.drain(["n1"], reason=f"health: gpu.lost: {LOST}, and I keep it out")
+    assert judged(cluster, n1=WELL) == Drains()
+
+
+def test_nodes_that_flap_use_up_the_limit_as_well(cluster: Cluster, clock: Clock) -> None:
+    assert judged(cluster, n1=SICK).drained == ["n1"]
+    clock.passes(60)
+    assert judged(cluster, n1=WELL, n2=SICK) == Drains([], ["n1"], ["n2"])
+    clock.passes(60)
+    assert judged(cluster, n1=SICK) == Drains([], [], ["n1"])
+
+
 @pytest.mark.parametrize(
     "health",
     [
@@ -119,7 +134,8 @@ def test_since_when_is_kept_while_the_verdict_is_the_same(cluster: Cluster, cloc
     judged(cluster, n1=SICK)
     since = cluster.nodes()["n1"].health.at
     clock.passes(60)
-    judged(cluster, n1=SICK.model_copy(update={"score": 47, "last_check": "2026-11-29T12:01:00Z"}))
+    again = {"score": 47, "last_check": "2026-11-29T12:01:00Z", "reason": "GPU 3 has fallen off the bus again"}
+    judged(cluster, n1=SICK.model_copy(update=again))
     kept = cluster.nodes()["n1"].health
     assert (kept.at, kept.last_check, kept.score) == (since, "2026-11-29T12:01:00Z", 47)
     judged(cluster, n1=Health(state="unknown", reason="no route"))
