@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from muster.agent import package
 
+from tests.fakenvml import FakeNvml
+from tests.unit.agent.monitor import Monitor
 from tests.unit.agent.node import Node
 
 
@@ -44,3 +46,21 @@ def node(make_node: Callable[[str], Node]) -> Node:
 def nodes(make_node: Callable[[str], Node]) -> list[Node]:
     """Three nodes."""
     return [make_node(name) for name in ("n1", "n2", "n3")]
+
+
+@pytest.fixture
+def monitor(node: Node, tmp_path: Path) -> Iterator[Monitor]:
+    nvml = FakeNvml(tmp_path / "nvml", gpus=2)
+    node.env = nvml.environment()
+    made = Monitor(node, nvml)
+    yield made
+    if made.process and made.process.poll() is None:
+        made.process.kill()
+        made.process.wait()
+
+
+@pytest.fixture
+def started(monitor: Monitor) -> Monitor:
+    monitor.start()
+    monitor.becomes("healthy")
+    return monitor
