@@ -12,13 +12,6 @@ import pytest
 from tests.integration.lab.fleet import Fleet
 from tests.lab.lab import Lab
 
-UNIT = "/etc/systemd/system/muster-monitor.service"
-FORGET_THE_MONITOR = f"""
-test ! -e {UNIT} || systemctl disable muster-monitor
-rm -rf {UNIT} /etc/muster /run/muster /var/lib/muster/health /var/lib/muster/kmsg
-systemctl daemon-reload
-"""
-
 
 def ready(lab: Lab, directory: Path) -> Fleet:
     """The lab's nodes with a store of their own, without jobs or GPUs of an earlier test, and provisioned."""
@@ -30,7 +23,7 @@ def ready(lab: Lab, directory: Path) -> Fleet:
     for node in lab.nodes:
         lab.take_gpus(node)
         fleet.shell(node, "systemctl stop 'muster-*.service'; rm -rf /var/lib/muster/jobs/*")
-        fleet.shell(node, FORGET_THE_MONITOR)
+        fleet.forget_monitor(node)
     return fleet
 
 

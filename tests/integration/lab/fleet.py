@@ -23,6 +23,13 @@ COMMANDS = Path(sys.executable).parent
 STATE_DIR = "var/lib/muster"
 TIMEOUT_S = 180
 CONNECT_S = 5
+UNIT = "/etc/systemd/system/muster-monitor.service"
+FORGET_THE_MONITOR = f"""
+test ! -e {UNIT} || systemctl disable --now muster-monitor
+rm -rf {UNIT} /etc/muster /run/muster /var/lib/muster/health /var/lib/muster/kmsg
+systemctl daemon-reload
+systemctl reset-failed 'muster-*'
+"""
 
 
 @dataclass(frozen=True)
@@ -132,6 +139,10 @@ class Fleet:
         """What of a job lives on these nodes: its ranks (/proc/...) and supervisors (units)."""
         look = f"grep -slz '^MUSTER_JOB_ID={job['id']}$' /proc/[0-9]*/environ; systemctl list-units -q 'muster-*'"
         return [line for node in nodes for line in self.shell(node, look).splitlines()]
+
+    def forget_monitor(self, node: str) -> None:
+        """Leave no monitor on a node, and nothing of what it knew."""
+        self.shell(node, FORGET_THE_MONITOR)
 
     def shell(self, node: str, script: str) -> str:
         """What a shell script prints in a node, without ssh."""

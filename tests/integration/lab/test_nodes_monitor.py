@@ -9,7 +9,7 @@ import json
 import re
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -35,7 +35,7 @@ Document = dict[str, Any]
 
 
 @pytest.fixture
-def gpus(fleet: Fleet) -> dict[str, FakeNvml]:
+def gpus(fleet: Fleet) -> Iterator[dict[str, FakeNvml]]:
     """Two GPUs on each of four nodes, which are synced and watched."""
     given = {node: fleet.lab.give_gpus(node, 2) for node in fleet.lab.nodes}
     for node in given:
@@ -44,7 +44,9 @@ def gpus(fleet: Fleet) -> dict[str, FakeNvml]:
     assert synced.rc == 0, synced.out
     first = fleet.play("monitor", on=4, muster_health=QUICK)
     assert first.rc == 0, first.out
-    return given
+    yield given
+    for node in given:
+        fleet.forget_monitor(node)
 
 
 def health(fleet: Fleet, *words: str) -> dict[str, Document]:

@@ -63,6 +63,7 @@ def remove(layout: Layout, dry_run: bool) -> Document:
             os.unlink(path)
         if unit.wanted():
             units.reload()
+            units.command("reset-failed", unit.name_of(layout))
     changes += [f"{path} is removed" for path in there]
     return {**service.act(layout, "status"), "changed": bool(changes), "changes": changes, "diff": []}
 
