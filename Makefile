@@ -11,7 +11,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 unexport PYTHONPATH
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint sanity bench-launch bench-store picture clean
+.PHONY: help venv demo test verify lint sanity bench-launch bench-store bench-health picture clean
 
 help:  ## show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,6 +47,10 @@ test: .venv/test.stamp  ## run all tests (as root on Debian also those on real n
 	pytest tests/unit/plugins
 	pytest tests --ignore tests/unit/plugins --numprocesses auto --dist loadfile --no-loadscope-reorder
 
+verify: .venv/runtime.stamp  ## test whether the nodes of an inventory are as they are to be (INVENTORY=hosts.yml)
+	@test -n '$(INVENTORY)' || { echo 'Which nodes? make verify INVENTORY=hosts.yml'; exit 2; }
+	ansible-playbook playbooks/verify.yml --inventory '$(INVENTORY)'
+
 lint:  ## run ruff, mypy, import floors, yamllint, ansible-lint and the documentation lint
 	.ci/lint
 
@@ -59,6 +63,10 @@ bench-launch: .venv/test.stamp  ## measure launch.yml against ping, the naive pl
 
 bench-store: .venv/bench.stamp  ## measure the store beside stock TinyDB, SQLite and a bare append; draws build/bench-store.png
 	python -m tests.bench.store
+
+bench-health: .venv/test.stamp .venv/bench.stamp  ## measure the monitor beside nvitop-exporter for 10 minutes, and entering 1,000 reports
+	python -m tests.bench.reports
+	python -m tests.bench.monitor
 
 picture: .venv/runtime.stamp  ## draw the README's picture of a run again
 	python docs/picture.py

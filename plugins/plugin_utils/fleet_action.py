@@ -54,7 +54,7 @@ class Fleet:
         self._hostvars = task_vars["hostvars"]
         self.play_hosts = [str(name) for name in task_vars["ansible_play_hosts_all"]]
         self._may_install = may_install
-        self._version = version()
+        self.version = version()
         self._access: dict[str, Access] = {}
         self._connections: list[Connections] = []
         self._dialer = Dialer()
@@ -91,11 +91,16 @@ class Fleet:
         """A new client for the agent of ``node``."""
         self.prepare([node])
         if node in self._access:
-            return self._access[node].agent(self._version, build, self._may_install)
+            return self._access[node].agent(self.version, build, self._may_install)
         target = self._targets[node]
         if target is None:
-            return AgentClient(NoWay(node), version=self._version, build=build)
-        return client_for(target, transport_to(target, self._dialer), self._version, build, self._may_install)
+            return AgentClient(NoWay(node), version=self.version, build=build)
+        return client_for(target, transport_to(target, self._dialer), self.version, build, self._may_install)
+
+    def access(self, node: str) -> Access:
+        """The way to ``node``, an inventory host, whatever is installed there."""
+        self.prepare([node])
+        return self._access[node]
 
     def variable(self, node: str, name: str, default: Any) -> Any:
         """A variable of an inventory host, templated."""

@@ -86,6 +86,7 @@ def test_the_tarball_holds_what_a_control_node_needs(tarball: Path) -> None:
         "playbooks/launch.yml",
         "plugins/module_utils/agent/__main__.py",
         "plugins/modules/node.py",
+        "tests/testinfra/test_node.py",
     ):
         assert name in names
 
@@ -95,8 +96,11 @@ def test_the_tarball_holds_nothing_else(tarball: Path) -> None:
         members = archive.getmembers()
     assert not [member.name for member in members if member.issym() or member.islnk()]
     tops = {member.name.split("/")[0] for member in members}
-    assert not tops & {"collections", "tests", "build", "dist", "Makefile", "ansible.cfg", "pyproject.toml"}
+    tests = [member.name for member in members if member.name.split("/")[0] == "tests"]
+    assert not tops & {"collections", "build", "dist", "Makefile", "ansible.cfg", "pyproject.toml"}
     assert not [top for top in tops if top.startswith(".")]
+    # Of the tests, those of a user's nodes, which verify.yml runs.
+    assert {"/".join(name.split("/")[:2]) for name in tests} == {"tests", "tests/testinfra"}
 
     # Nothing that git ignores: no environment, no cache, no state of a demo.
     files = [member.name for member in members if member.isfile()]
@@ -135,6 +139,28 @@ def test_the_installed_collection_runs_a_job_from_any_directory(installed: Path,
     )
     [job] = json.loads(run(BIN / "muster", "jobs", "--json", cwd=tmp_path, MUSTER_STORE=str(tmp_path / "state")))
     assert job["state"] == "SUCCEEDED"
+
+
+def test_the_installed_collection_verifies_nodes(installed: Path, tmp_path: Path) -> None:
+    settings = {
+        "interval_s": 2,
+        "hurry_s": 1,
+        "checks": {"os.clock": {"enabled": False}, "disk.free": {"warning": 0, "critical": 0}},
+    }
+    for playbook, more in (("monitor", {}), ("verify", {}), ("monitor", {"muster_monitor_state": "absent"})):
+        said = run(
+            "ansible-playbook",
+            f"muster.training.{playbook}",
+            "--inventory",
+            installed / COLLECTION / "inventories" / "local",
+            "--extra-vars",
+            json.dumps({"muster_health": settings, **more}),
+            cwd=tmp_path,
+            ANSIBLE_COLLECTIONS_PATH=str(installed),
+            MUSTER_STORE=str(tmp_path / "state"),
+            MUSTER_DEMO_DIR=str(tmp_path),
+        )
+        assert playbook != "verify" or "failed=0" in said
 
 
 def test_the_wheel_holds_every_module_of_the_library(wheel: Path) -> None:

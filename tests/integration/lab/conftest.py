@@ -5,11 +5,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.fakenvml import FakeNvml
 from tests.integration.lab.fleet import Fleet
+from tests.integration.lab.watching import KERNEL_LOG, QUICK
 from tests.lab.lab import Lab
 
 
@@ -37,3 +40,18 @@ def fleet(lab: Lab, tmp_path: Path) -> Fleet:
 def torch_fleet(torch_lab: Lab, tmp_path: Path) -> Fleet:
     """Four nodes with torch."""
     return ready(torch_lab, tmp_path)
+
+
+@pytest.fixture
+def gpus(fleet: Fleet) -> Iterator[dict[str, FakeNvml]]:
+    """Two GPUs on each of four nodes, which are synced and watched."""
+    given = {node: fleet.lab.give_gpus(node, 2) for node in fleet.lab.nodes}
+    for node in given:
+        fleet.shell(node, f"touch {KERNEL_LOG}")
+    synced = fleet.play("sync", on=4)
+    assert synced.rc == 0, synced.out
+    first = fleet.play("monitor", on=4, muster_health=QUICK)
+    assert first.rc == 0, first.out
+    yield given
+    for node in given:
+        fleet.forget_monitor(node)

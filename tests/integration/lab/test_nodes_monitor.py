@@ -5,77 +5,19 @@
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator
 from typing import Any
-
-import pytest
 
 from tests.fakenvml import FakeNvml
 from tests.integration.lab.fleet import Fleet
+from tests.integration.lab.watching import QUICK, UNIT, become, health, until
 
-UNIT = "muster-monitor.service"
-KERNEL_LOG = "/var/lib/muster/kmsg"
-QUICK = {
-    "interval_s": 2,
-    "hurry_s": 1,
-    "kernel_log": KERNEL_LOG,
-    "services": ["ssh.service"],
-    # The nodes' disks are small, and nobody sets their clock.
-    "checks": {"os.clock": {"enabled": False}, "disk.free": {"warning": 0.01, "critical": 0.001}},
-}
-PATIENCE_S = 90.0
 STOPS_WITHIN_S = 5.0
 EXPOSURE = 4.0
 
 Document = dict[str, Any]
-
-
-@pytest.fixture
-def gpus(fleet: Fleet) -> Iterator[dict[str, FakeNvml]]:
-    """Two GPUs on each of four nodes, which are synced and watched."""
-    given = {node: fleet.lab.give_gpus(node, 2) for node in fleet.lab.nodes}
-    for node in given:
-        fleet.shell(node, f"touch {KERNEL_LOG}")
-    synced = fleet.play("sync", on=4)
-    assert synced.rc == 0, synced.out
-    first = fleet.play("monitor", on=4, muster_health=QUICK)
-    assert first.rc == 0, first.out
-    yield given
-    for node in given:
-        fleet.forget_monitor(node)
-
-
-def health(fleet: Fleet, *words: str) -> dict[str, Document]:
-    """What `muster health` says, by node."""
-    shown = fleet.run(sys.executable, "-m", "muster.cli", "health", "--json", *words)
-    return {one["node"]: one["report"] or {"state": "silent", "reason": one["error"]} for one in json.loads(shown.out)}
-
-
-def until(look: Callable[[], Any], what: Callable[[], Any]) -> Any:
-    """What `look` gives as soon as that is true."""
-    deadline = time.monotonic() + PATIENCE_S
-    while not (seen := look()):
-        assert time.monotonic() < deadline, what()
-        time.sleep(0.5)
-    return seen
-
-
-def become(fleet: Fleet, wanted: dict[str, tuple[str, str]]) -> dict[str, Document]:
-    """Wait until each node is so (state, worst check)."""
-
-    def now() -> dict[str, tuple[str, str]]:
-        return {name: (one["state"], _worst(one)) for name, one in health(fleet).items() if name in wanted}
-
-    until(lambda: now() == wanted, now)
-    return health(fleet)
-
-
-def _worst(report: Document) -> str:
-    return str(report["checks"][0]["check"]) if report["reason"] else ""
 
 
 def main_pid(fleet: Fleet, node: str) -> int:

@@ -1,0 +1,57 @@
+# Copyright (c) 2026 The Muster authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Monitors that look often, and what `muster health` says of the nodes that they watch."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from tests.integration.lab.fleet import Fleet
+
+UNIT = "muster-monitor.service"
+PATIENCE_S = 90.0
+KERNEL_LOG = "/var/lib/muster/kmsg"
+QUICK = {
+    "interval_s": 2,
+    "hurry_s": 1,
+    "kernel_log": KERNEL_LOG,
+    "services": ["ssh.service"],
+    # The nodes' disks are small, and nobody sets their clock.
+    "checks": {"os.clock": {"enabled": False}, "disk.free": {"warning": 0.01, "critical": 0.001}},
+}
+
+Document = dict[str, Any]
+
+
+def health(fleet: Fleet, *words: str) -> dict[str, Document]:
+    """What `muster health` says, by node."""
+    shown = fleet.run(sys.executable, "-m", "muster.cli", "health", "--json", *words)
+    return {one["node"]: one["report"] or {"state": "silent", "reason": one["error"]} for one in json.loads(shown.out)}
+
+
+def until(look: Callable[[], Any], what: Callable[[], Any]) -> Any:
+    """What `look` gives as soon as that is true."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not (seen := look()):
+        assert time.monotonic() < deadline, what()
+        time.sleep(0.5)
+    return seen
+
+
+def become(fleet: Fleet, wanted: dict[str, tuple[str, str]]) -> dict[str, Document]:
+    """Wait until each node is so (state, worst check)."""
+
+    def now() -> dict[str, tuple[str, str]]:
+        return {name: (one["state"], _worst(one)) for name, one in health(fleet).items() if name in wanted}
+
+    until(lambda: now() == wanted, now)
+    return health(fleet)
+
+
+def _worst(report: Document) -> str:
+    return str(report["checks"][0]["check"]) if report["reason"] else ""

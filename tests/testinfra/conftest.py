@@ -1,0 +1,42 @@
+# Copyright (c) 2026 The Muster authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The nodes that are to be verified. Needs pytest and Testinfra only: not Muster, not Ansible.
+
+    pytest tests/testinfra --hosts=ansible://all --ansible-inventory=hosts.yml
+
+verify.yml runs the same, reaches the nodes as all of Muster does, and knows from the state what is to be there.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .node import Node
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The mark of the tests that an unreachable node fails; of the others it would only be a repetition."""
+    config.addinivalue_line("markers", "reaches: is about whether the node can be reached at all")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Nothing here is for whoever runs all tests of the project: without --hosts, Testinfra would mean this machine."""
+    return None if config.getoption("hosts", None) else True
+
+
+@pytest.fixture(scope="module")
+def node(host: Any) -> Node:
+    """The node; what it has said once is not asked again."""
+    return Node(host)
+
+
+@pytest.fixture(autouse=True)
+def reached(request: pytest.FixtureRequest, node: Node) -> None:
+    """No test is told more than once that a node cannot be reached."""
+    if node.unreachable and not request.node.get_closest_marker("reaches"):
+        pytest.skip("it cannot be reached")
