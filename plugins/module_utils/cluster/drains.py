@@ -6,13 +6,13 @@ well. Only drains that were set here are lifted here: those of people stay, what
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from ..model import Admin, Node, iso, natural, parse
+from ..model import Admin, Health, iso, natural, parse, restored
 from ..store import Draft
-from .nodes import administer, load_nodes
+from .nodes import NodeChange, health_of, put_part
 
 WORDS = "health: "
 WINDOW = timedelta(minutes=10)
@@ -30,20 +30,34 @@ class Drains(NamedTuple):
     spared: list[str] = []
 
 
-def follow(draft: Draft, judged: Collection[str], *, who: str, now: datetime) -> Drains:
-    """Drain and resume those of the nodes whose health was just entered for which it is time."""
-    known = load_nodes(draft)
-    drains = decide(known.values(), judged, now)
+class Standing(NamedTuple):
+    """What of a node is looked at here."""
+
+    name: str
+    admin: Admin
+    health: Health
+
+
+def follow(
+    draft: Draft, judged: Iterable[NodeChange], entered: Mapping[str, Health], *, who: str, now: datetime
+) -> Drains:
+    """Drain and resume those of the nodes whose health was just ``entered`` for which it is time."""
+    rows = {change.name: change.after for change in judged if change.after is not None}
+    if draft.count("nodes") > len(rows):  # the limit counts the others as well
+        rows = {row["name"]: row for row in draft.all("nodes")}
+    standings = {name: _standing(row, entered.get(name)) for name, row in rows.items()}
+    drains = decide(standings.values(), entered, now)
     for name in drains.drained:
-        health = known[name].health.model_copy(update={"drained_at": iso(now)})
-        draft.put("nodes", known[name].model_copy(update={"health": health}).model_dump(mode="json"))
+        health = standings[name].health.model_copy(update={"drained_at": iso(now)})
         reason = f"{WORDS}{health.check}: {health.reason}"
-        administer(draft, [name], Admin(state="drained", by=who, at=health.drained_at, reason=reason))
-    administer(draft, drains.resumed, Admin(state="enabled", by=who, at=iso(now)))
+        admin = Admin(state="drained", by=who, at=health.drained_at, reason=reason)
+        put_part(draft, rows[name], health=health, admin=admin)
+    for name in drains.resumed:
+        put_part(draft, rows[name], admin=Admin(state="enabled", by=who, at=iso(now)))
     return drains
 
 
-def decide(nodes: Iterable[Node], judged: Collection[str], now: datetime) -> Drains:
+def decide(nodes: Iterable[Standing], judged: Collection[str], now: datetime) -> Drains:
     """What is to be done: pure."""
     nodes = sorted(nodes, key=lambda node: natural(node.name))
     mine = [node for node in nodes if _is_ours(node)]
@@ -61,7 +75,12 @@ def decide(nodes: Iterable[Node], judged: Collection[str], now: datetime) -> Dra
     return Drains(sick[:room], well, sick[room:])
 
 
-def _is_ours(node: Node) -> bool:
+def _standing(row: Mapping[str, Any], health: Health | None) -> Standing:
+    admin = restored(Admin, row.get("admin") or {}, f"node {row['name']}.admin")
+    return Standing(row["name"], admin, health or health_of(row))
+
+
+def _is_ours(node: Standing) -> bool:
     """Whether the node's drain was set here: at that very moment, in those words. Who drains it anew takes it over."""
     admin = node.admin
     return admin.state == "drained" and admin.at == node.health.drained_at and admin.reason.startswith(WORDS)

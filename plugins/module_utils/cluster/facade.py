@@ -124,11 +124,10 @@ class Cluster:
         """Enter what was found of nodes' health, all of them at once; and drain those that cannot be used, and resume
         those that were drained so and are well (see :mod:`.drains`), unless told otherwise."""
         with self._change(why) as draft:
-            changes = nodes.judge(draft, verdicts, now=self._now())
+            changes, entered = nodes.judge(draft, verdicts, now=self._now())
             if not drain:
                 return changes, Drains()
-            judged = [change.name for change in changes]
-            return changes, drains.follow(draft, judged, who=self.actor, now=self._clock())
+            return changes, drains.follow(draft, changes, entered, who=self.actor, now=self._clock())
 
     def contacted(
         self, reached: Collection[str] | Mapping[str, str], unreachable: Mapping[str, str] | None = None

@@ -10,6 +10,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from pydantic import BaseModel
+
 from ..model import (
     ENDED,
     Admin,
@@ -110,22 +112,33 @@ def mark(draft: Draft, reached: Iterable[str], unreachable: Mapping[str, str], *
             _put(draft, node, node.model_copy(update={"reachability": verdict}))
 
 
-def judge(draft: Draft, verdicts: Mapping[str, Health], *, now: str) -> list[NodeChange]:
-    """Enter what was found of nodes' health. Who has left the state since is passed over; ``at`` stays where the
-    verdict does."""
-    known = load_nodes(draft)
-    changes = []
+def judge(draft: Draft, verdicts: Mapping[str, Health], *, now: str) -> tuple[list[NodeChange], dict[str, Health]]:
+    """Enter what was found of nodes' health, and return what was entered as well. Who has left the state since is
+    passed over; ``at`` stays where the verdict does."""
+    changes, entered = [], {}
     for name, verdict in verdicts.items():
-        node = known.get(name)
-        if node is None:
+        # Of a thousand nodes only their health is read and written: the rest of them need not be looked at.
+        row = draft.get("nodes", name)
+        if row is None:
             continue
-        before = node.health
+        before = health_of(row)
         # Not by the reason: it has numbers that differ each time.
         same = before.known and (before.state, before.check) == (verdict.state, verdict.check)
         kept = {"last_check": verdict.last_check or before.last_check, "drained_at": before.drained_at}
-        health = verdict.model_copy(update={"at": before.at if same else now, **kept})
-        changes.append(_put(draft, node, node.model_copy(update={"health": health})))
-    return changes
+        entered[name] = verdict.model_copy(update={"at": before.at if same else now, **kept})
+        changes.append(put_part(draft, row, health=entered[name]))
+    return changes, entered
+
+
+def health_of(row: Mapping[str, Any]) -> Health:
+    """The health of a node's row."""
+    return restored(Health, row.get("health") or {}, f"node {row['name']}.health")
+
+
+def put_part(draft: Draft, row: dict[str, Any], **parts: BaseModel) -> NodeChange:
+    """Change some parts of a node's row, and nothing else of it."""
+    after = {**row, **{name: part.model_dump(mode="json") for name, part in parts.items()}}
+    return NodeChange(row["name"], "updated" if draft.put("nodes", after) else "unchanged", row, after)
 
 
 def unknown_node(name: str, known: Iterable[str]) -> NotFound:
