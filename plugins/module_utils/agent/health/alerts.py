@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import json
-import urllib.request
 from collections.abc import Callable, Collection
 from typing import Any
 
@@ -108,6 +107,8 @@ def deliver(settings: Settings, alerts: list[Document], doing: Callable[[str], N
         except programs.DidNotEnd:
             problems.append(f"the alert command did not end within {DELIVER_S:g} s")
     if settings.alert_url:
+        import urllib.request  # 3 MiB that only who delivers needs, and not the monitor
+
         doing(settings.alert_url)
         headers = {"Content-Type": "application/json", "User-Agent": "muster-agent"}
         request = urllib.request.Request(settings.alert_url, document.encode(), headers)  # noqa: S310  # http(s) only
