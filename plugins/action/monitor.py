@@ -95,7 +95,7 @@ class ActionModule(FleetAction):
                 expect = {"gpus": len(known[name].gpus)} if name in known else {}
                 given = asked.get("expect", {})
                 wanted = {**expect, **given} if isinstance(given, Mapping) else given
-                settings[name] = {"node": name, **asked, "expect": wanted}
+                settings[name] = {"node": name, **self._alerts(name), **asked, "expect": wanted}
                 parse(settings[name], BY_NAME)
             except AgentError as error:
                 faults.setdefault(error.message, []).append(name)
@@ -103,6 +103,11 @@ class ActionModule(FleetAction):
             told = "; ".join(f"{', '.join(names)}: {message}" for message, names in faults.items())
             raise InvalidInput(told, "correct muster_health; docs/health.md has all that it may say")
         return settings
+
+    def _alerts(self, name: str) -> Result:
+        """Where alerts go, if that is said apart from all else."""
+        asked = {key: plain(self.fleet.variable(name, f"muster_{key}", None)) for key in ("alert_command", "alert_url")}
+        return {key: value for key, value in asked.items() if value is not None}
 
     def _ask(self, name: str, state: str, settings: Result | None, dry_run: bool) -> AgentReply:
         words = ["monitor", "--action", ACTIONS.get(state, "status")]

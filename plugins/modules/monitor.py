@@ -32,8 +32,8 @@ attributes:
 options:
   state:
     description:
-      - V(present) writes the settings that the variable C(muster_health) of each host asks for, and the unit where
-        systemd runs; enables it at boot; and starts it.
+      - V(present) writes the settings that the variables C(muster_health), C(muster_alert_command) and
+        C(muster_alert_url) of each host ask for, and the unit where systemd runs; enables it at boot; and starts it.
       - V(absent) stops it and takes those files away. What it has seen stays.
       - V(started), V(stopped) and V(restarted) leave the files as they are.
       - V(reported) changes nothing.

@@ -46,6 +46,10 @@ def test_monitors_are_set_up_once_and_say_how_the_nodes_are(watched):
     assert first.rc == 0, first.out
     assert changed(first)
     assert not changed(watched.play("monitor", muster_health=QUICK))
+    told = watched.play("monitor", muster_health=QUICK, muster_alert_command=["/bin/true"])
+    assert told.rc == 0, told.out
+    settings = [json.loads(path.read_text()) for path in watched.directory.glob("nodes/*/agent.json")]
+    assert [one["alert_command"] for one in settings] == [["/bin/true"]] * 3
     entered = watched.play("health", muster_health_source="daemon")
     assert entered.rc == 0, entered.out
     assert {(node["health"]["state"], node["health"]["source"]) for node in watched.table("nodes")} == {
@@ -140,3 +144,34 @@ def test_a_node_that_does_not_answer_keeps_what_was_found_of_it(watched):
     assert silent.rc != 0
     kept = {node["name"]: node["health"]["state"] for node in watched.table("nodes")}
     assert kept == dict.fromkeys(kept, "healthy")
+
+
+def test_verify_says_by_node_and_fact_what_is_wrong_and_changes_nothing(watched):
+    silent = watched.play("verify", muster_health=QUICK)
+    assert silent.rc == 2
+    said = " ".join(silent.out.split())
+    assert "3 nodes of 3 not as they are to be: n1: monitor_running; n2: monitor_running; n3: monitor_running" in said
+    assert "no monitor runs: `muster daemon start n2`, or monitor.yml" in said
+    assert watched.play("monitor", muster_health=QUICK).rc == 0
+    well = watched.play("verify", "-v", muster_health=QUICK)
+    assert well.rc == 0, well.out
+    assert "3 nodes as they are to be" in well.out
+    assert not changed(well)
+
+
+def test_verify_runs_the_tests_of_the_user_too(watched):
+    own = watched.directory / "test_ours.py"
+    own.write_text("def test_ours(host):\n    assert host.file('/etc/ours').exists, 'ours is missing'\n")
+    found = watched.play("verify", muster_verify_tests=[str(own)])
+    assert found.rc == 2
+    assert "n3: monitor_running, ours" in found.out
+    assert "ours is missing" in found.out
+    own.write_text("def test_ours(host)\n")
+    broken = watched.play("verify", muster_verify_tests=[str(own)])
+    assert broken.rc == 2
+    assert "the tests cannot be run: " in broken.out
+    assert "test_ours.py" in broken.out
+    absent = watched.play("verify", muster_verify_tests=["/no/such/tests"])
+    assert "there are no tests at /no/such/tests" in absent.out
+    unwritten = watched.play("verify", muster_verify_junit="/no/such/place.xml")
+    assert "you cannot write /no/such/place.xml" in unwritten.out
