@@ -138,3 +138,39 @@ def test_after_a_boot_it_runs_and_holds_nothing_against_the_node(fleet: Fleet, g
     become(fleet, {"n001": ("healthy", "")})
     history = fleet.shell("n001", "cat /var/lib/muster/health/history.jsonl")
     assert "gpu.ecc.uncorrected" in history, "what was seen is still known"
+
+
+def test_a_node_that_falls_ill_is_drained_its_job_goes_on_and_no_other_drain_is_lifted(
+    fleet: Fleet, gpus: dict[str, FakeNvml]
+) -> None:
+    well = ("healthy", "")
+    become(fleet, dict.fromkeys(gpus, well))
+    begun = fleet.play("launch", on=4, job={"name": "long", "command": ["sleep", "600"], "gpus": 1}, muster_wait=False)
+    assert begun.rc == 0, begun.out
+    job = fleet.job("long")
+    ill = job["attempts"][-1]["plan"]["nodes"][0]["node"]
+    another, taken, fit = [node for node in gpus if node != ill]
+    out = fleet.play("drain", on=4, muster_nodes=[taken], muster_reason="a fan is replaced")
+    assert out.rc == 0, out.out
+    for node in (ill, another):
+        gpus[node].set("temperature", 94, gpu=0)
+    become(fleet, dict.fromkeys((ill, another), ("unhealthy", "gpu.temperature")))
+    entered = fleet.play("health", on=4)
+    assert entered.rc == 0, entered.out
+    drained = {name for name, node in fleet.nodes().items() if node["admin"]["reason"].startswith("health: ")}
+    assert len(drained & {ill, another}) == len(drained) == 1, "a tenth of the nodes, but one at least"
+    assert "too many at once" in entered.said
+    assert fleet.job("long")["state"] == "RUNNING"
+    assert fleet.processes(job, [ill]), "what runs there goes on"
+    placed = fleet.play("launch", on=4, job={"name": "next", "command": ["true"], "gpus": 1})
+    assert placed.rc == 0, placed.out
+    assert {part["node"] for part in fleet.job("next")["attempts"][-1]["plan"]["nodes"]} == {fit}
+    for node in (ill, another):
+        gpus[node].clear("temperature", gpu=0)
+    become(fleet, dict.fromkeys(gpus, well))
+    again = fleet.play("health", on=4)
+    assert again.rc == 0, again.out
+    states = {name: node["admin"]["state"] for name, node in fleet.nodes().items()}
+    assert states == {**dict.fromkeys(gpus, "enabled"), taken: "draining"}
+    assert fleet.run(sys.executable, "-m", "muster.cli", "cancel", job["id"]).rc == 0
+    assert fleet.remains(job) == []
