@@ -5,24 +5,26 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
 from ..plugin_utils.fleet_action import FleetAction
 
 try:
-    import os
-    import sys
-    from collections.abc import Mapping
-    from functools import partial
-    from typing import Any
-
     from ..module_utils.cluster import Cluster
     from ..module_utils.door.call import Call, Result, plain
     from ..module_utils.model import InvalidInput, counted, natural
-    from ..module_utils.remote import fan_out
+    from ..module_utils.remote import Outcome, Reply, fan_out
     from ..plugin_utils.columns import columns
 except ImportError:  # FleetAction says what is missing
     pass
 
 CONNECT_S = 30.0
+COLLECTION = str(Path(__file__).absolute().parents[2])
 
 
 class ActionModule(FleetAction):
@@ -49,18 +51,22 @@ class ActionModule(FleetAction):
         hosts = sorted(self.fleet.play_hosts if given is None else given, key=natural)
         if not hosts:
             return {"counts": {"passed": 0, "failed": 0, "skipped": 0}, "msg": "there are no nodes to test"}
-        collection, paths = _paths(call.params["tests"])
+        paths = _there(call.params["tests"])
         junit = None if call.check_mode else _writable(call.params["junit"])
         self.fleet.prepare(hosts)
-        variables = self._variables(call.cluster(), hosts)
+        cluster = call.cluster()
+        variables = self._variables(cluster, hosts)
         ways = {name: self.fleet.access(name).transport for name in hosts}
         # All at once: a node that does not answer is waited for beside the others, and once.
         tried = fan_out({name: partial(way.run, "exit 0", timeout_s=CONNECT_S) for name, way in ways.items()})
         subjects = {
-            name: Subject(way, variables[name], _why_not(tried[name].value, tried[name].error))
+            name: Subject(way, partial(_as_of_now, cluster, name, variables[name]), _why_not(tried[name]))
             for name, way in ways.items()
         }
-        findings, errors = run_tests(subjects, paths, collection, junit)
+        try:
+            findings, errors = run_tests(subjects, paths, COLLECTION, junit)
+        except OSError as error:
+            raise InvalidInput(f"{junit} cannot be written: {error.strerror}", "make room, or name another") from None
         if errors:
             raise InvalidInput(f"the tests cannot be run: {'; '.join(errors)}", "correct them")
         wrong = {name: one.failed for name, one in findings.items() if one.failed}
@@ -84,15 +90,12 @@ class ActionModule(FleetAction):
     def _variables(self, cluster: Cluster, hosts: list[str]) -> dict[str, dict[str, Any]]:
         """What tests see of each host: its own variables where they tell how it is to be, and what the state knows."""
         known = cluster.nodes()
-        jobs: dict[str, list[str]] = {}
-        for lease in cluster.leases():
-            jobs.setdefault(lease.node, []).append(lease.job)
         told = {}
         for name in hosts:
             access = self.fleet.access(name)
             expected: dict[str, Any] = {"agent": self.fleet.version}
             if name in known:
-                expected |= {"gpus": [gpu.uuid for gpu in known[name].gpus], "jobs": jobs.get(name, [])}
+                expected |= {"gpus": [gpu.uuid for gpu in known[name].gpus], "jobs": []}
             told[name] = {
                 "muster_state_dir": access.state_dir,
                 "ansible_python_interpreter": access.python,
@@ -107,27 +110,35 @@ def _table(wrong: Mapping[str, Mapping[str, str]]) -> list[str]:
     return columns([("NODE", "FACT", "WHAT IS WRONG"), *rows]) if rows else []
 
 
-def _paths(more: list[str]) -> tuple[str, list[str]]:
-    """The collection's root, and where the tests are."""
-    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-    for path in more:
+def _as_of_now(cluster: Cluster, node: str, variables: Mapping[str, Any]) -> dict[str, Any]:
+    """The node's variables, with the jobs that it is leased to now: they come and go while nodes are tested."""
+    expected = dict(variables["muster_verify"])
+    if "jobs" in expected:
+        expected["jobs"] = sorted({lease.job for lease in cluster.leases() if lease.node == node})
+    return {**variables, "muster_verify": expected}
+
+
+def _there(paths: list[str]) -> list[str]:
+    """The same paths, absolute."""
+    for path in paths:
         if not os.path.exists(path):
             raise InvalidInput(f"there are no tests at {path}", "give files or directories on the control node")
-    return root, [os.path.join(root, "tests", "testinfra"), *more]
+    return [os.path.abspath(path) for path in paths]
 
 
 def _writable(junit: str | None) -> str | None:
     """The same path, absolute. Said before the nodes are asked, and not after."""
     if junit is None:
         return None
-    directory = os.path.dirname(os.path.abspath(junit))
-    if not os.path.isdir(directory) or not os.access(directory, os.W_OK):
-        raise InvalidInput(f"you cannot write {junit}: {directory} is no directory or not yours", "name another")
-    return os.path.abspath(junit)
+    path = os.path.abspath(junit)
+    directory = os.path.dirname(path)
+    if os.path.isdir(path) or not os.access(path if os.path.exists(path) else directory, os.W_OK):
+        raise InvalidInput(f"you cannot write {junit}", "name a file in a directory that is there, and that is yours")
+    return path
 
 
-def _why_not(reply: Any, error: Exception | None) -> str:
+def _why_not(tried: Outcome[Reply]) -> str:
     """Why a node cannot be reached; empty if it can."""
-    if reply is None:
-        return str(error)
-    return "" if reply.rc is not None else str(reply.error)
+    if tried.value is None:
+        return str(tried.error)
+    return "" if tried.value.rc is not None else str(tried.value.error)

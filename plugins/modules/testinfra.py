@@ -30,7 +30,8 @@ options:
     elements: str
   tests:
     description:
-      - Files and directories on the control node with tests of your own.
+      - Files and directories on the control node with tests of your own. A fact is named after file and function, as
+        C(disks.raid) of C(test_raid) in C(test_disks.py).
       - Their functions take Testinfra's fixture C(host). Of the host's variables, C(host.ansible.get_variables()) gives
         C(muster_health), and C(muster_verify), what is known of how the node is to be (C(agent), the version; C(gpus),
         by uuid; C(jobs) that it has been leased to).

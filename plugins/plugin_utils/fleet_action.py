@@ -17,7 +17,7 @@ try:
     from ..module_utils.cluster import Cluster
     from ..module_utils.door.call import Call, answered, plain
     from ..module_utils.gang import settle_gangs
-    from ..module_utils.model import Job
+    from ..module_utils.model import InvalidInput, Job
     from ..module_utils.remote import AgentClient, Dialer, Reply, Target, client_for, transport_to
     from .connections import Access, Connections
     from .task_call import task_call
@@ -100,6 +100,8 @@ class Fleet:
     def access(self, node: str) -> Access:
         """The way to ``node``, an inventory host, whatever is installed there."""
         self.prepare([node])
+        if node not in self._access:
+            raise InvalidInput(f"{node} is not in this inventory", "name hosts as the inventory does")
         return self._access[node]
 
     def variable(self, node: str, name: str, default: Any) -> Any:

@@ -11,12 +11,17 @@ verify.yml runs the same, reaches the nodes as all of Muster does, and knows fro
 
 from __future__ import annotations
 
+import contextvars
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from .node import Node
+
+AT_ONCE = 32
+NODES = pytest.StashKey[dict[int, Node]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -29,10 +34,22 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return None if config.getoption("hosts", None) else True
 
 
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Ask all nodes at once, before they are judged one by one."""
+    if session.config.option.collectonly:
+        return
+    hosts = {id(host): host for item in session.items if (host := _host_of(item)) is not None}
+    nodes = session.config.stash[NODES] = {key: Node(host) for key, host in hosts.items()}
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        for node in nodes.values():
+            # Ansible keeps the state of its connections in context variables, which threads do not inherit.
+            pool.submit(contextvars.copy_context().run, node.look)
+
+
 @pytest.fixture(scope="module")
-def node(host: Any) -> Node:
-    """The node; what it has said once is not asked again."""
-    return Node(host)
+def node(host: Any, pytestconfig: pytest.Config) -> Node:
+    """The node, with what it has said."""
+    return pytestconfig.stash[NODES][id(host)]
 
 
 @pytest.fixture(autouse=True)
@@ -40,3 +57,10 @@ def reached(request: pytest.FixtureRequest, node: Node) -> None:
     """No test is told more than once that a node cannot be reached."""
     if node.unreachable and not request.node.get_closest_marker("reaches"):
         pytest.skip("it cannot be reached")
+
+
+def _host_of(item: pytest.Item) -> Any:
+    """The host that one of the tests here is about."""
+    callspec = getattr(item, "callspec", None)
+    ours = item.path.parent == Path(__file__).parent
+    return callspec.params.get("_testinfra_host") if callspec and ours else None

@@ -2,15 +2,14 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""One node as Testinfra reaches it: each command bounded in time, and each answer asked for once."""
+"""One node as Testinfra reaches it: each command is bounded in time, and asked once."""
 
 from __future__ import annotations
 
 import json
+import shlex
 import time
-from collections.abc import Callable
-from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -18,8 +17,28 @@ AGENT_TIMEOUT_S = 60
 """A node without persistence mode wakes up its GPUs when it is asked for them."""
 COMMAND_TIMEOUT_S = 20
 KILL_AFTER_S = 2
+TIMED_OUT = 124
+BEGIN = "MUSTER-BEGIN"
+"""What login scripts print comes before it."""
 
 Document = dict[str, Any]
+Rank = tuple[str, str]
+
+
+class Done(NamedTuple):
+    """How a command has ended."""
+
+    rc: int
+    stdout: str
+    stderr: str
+
+    @property
+    def why(self) -> str:
+        """What a command that has failed says."""
+        if self.rc == TIMED_OUT:
+            return "it did not end in time"
+        last = (self.stderr.strip() or self.stdout.strip()).rpartition("\n")[2]
+        return last or f"exit code {self.rc}"
 
 
 class Node:
@@ -27,18 +46,61 @@ class Node:
 
     def __init__(self, host: Any) -> None:
         self.host = host
-        bound(host.backend)
-        self._answers: dict[tuple[str, ...], Document] = {}
+        self.name = str(host.backend.get_hostname())
+        self.variables = self._variables()
+        self._done: dict[tuple[object, ...], Done | RuntimeError] = {}
 
-    @cached_property
-    def variables(self) -> Document:
-        """Its variables in the inventory; none, where the host was not given as ``ansible://``."""
-        return dict(self.host.backend.get_variables()) if self.host.backend.HAS_RUN_ANSIBLE else {}
+    def look(self) -> None:
+        """Ask what most tests will ask, so that many nodes can be asked at once."""
+        if self.unreachable:
+            return
+        if self.python_version:
+            self.answer("version")
+            self.answer("inventory")
+            monitor = self.answer("monitor", "--action", "status").get("monitor")
+            self.answer("health", "--source", "daemon")
+            if monitor and monitor["unit"]:
+                self.systemd(monitor["unit"])
+        self.free_gb()
+        self.clock_skew_s()
+        self.ranks()
 
-    @cached_property
+    def run(self, command: str, *words: str, timeout_s: int = COMMAND_TIMEOUT_S, anew: bool = False) -> Done:
+        """The end of a shell command, as it was the first time, unless ``anew``. ``words`` take the places of its %s.
+
+        :raises RuntimeError: it could not be run, as Testinfra says that ssh has failed.
+        """
+        key = (command, *words)
+        if anew or key not in self._done:
+            script = f"echo {BEGIN}; {command % tuple(shlex.quote(word) for word in words)}"
+            try:
+                done = self.host.run(f"timeout -k {KILL_AFTER_S} {timeout_s} /bin/sh -c %s", script)
+                self._done[key] = Done(done.rc, done.stdout.partition(f"{BEGIN}\n")[2], done.stderr)
+            except RuntimeError as error:
+                self._done[key] = error
+        found = self._done[key]
+        if isinstance(found, RuntimeError):
+            raise found
+        return found
+
+    @property
+    def unreachable(self) -> str:
+        """Why no command can be run; empty if one can."""
+        try:
+            done = self.run("exit 0")
+        except RuntimeError as error:
+            return " ".join(str(error).split())
+        return "" if done.rc == 0 else done.why
+
+    @property
     def expected(self) -> Document:
         """What verify.yml has found out about how the node is to be: see the module ``testinfra``."""
         return dict(self.variables.get("muster_verify") or {})
+
+    def live_jobs(self) -> set[str] | None:
+        """The jobs that the state has on this node now; None where nobody knows."""
+        jobs = (self._variables().get("muster_verify") or {}).get("jobs")
+        return None if jobs is None else set(jobs)
 
     def health_setting(self, *keys: str) -> Any:
         """What the variable ``muster_health`` says there; None if nothing."""
@@ -59,42 +121,35 @@ class Node:
 
     @property
     def python(self) -> str:
-        """The Python that runs the agent."""
+        """The Python that runs the agent, with its arguments if it has some (``/usr/bin/env python3``)."""
         named = str(self.variables.get("ansible_python_interpreter") or "")
         return named if named and not named.startswith("auto") else "python3"
 
-    @cached_property
-    def unreachable(self) -> str:
-        """Why no command can be run; empty if one can."""
-        try:
-            done = self.host.run("exit 0")
-        except RuntimeError as error:  # as Testinfra says that ssh has failed
-            return " ".join(str(error).split())
-        return "" if done.rc == 0 else _told(done)
-
-    @cached_property
+    @property
     def python_version(self) -> tuple[int, ...]:
         """Of the Python that runs the agent; empty if there is none."""
-        done = self.host.run("%s -I -S -c 'import sys; print(*sys.version_info[:3])'", self.python)
+        done = self.run(f"{self._python()} -I -S -c 'import sys; print(*sys.version_info[:3])'")
         return tuple(int(number) for number in done.stdout.split()) if done.rc == 0 else ()
 
+    def exists(self, path: str) -> bool:
+        """Whether there is something at a path."""
+        return self.run("test -e %s", path).rc == 0
+
+    def answer(self, *words: str) -> Document:
+        """The answer of a verb of the agent, or ``{"ok": False, "error": {"message"}}``."""
+        command = f"{self._python()} -I -S %s --state-dir %s" + " %s" * len(words)
+        done = self.run(command, self.agent_file, self.state_dir, *words, timeout_s=AGENT_TIMEOUT_S)
+        try:
+            return dict(json.loads(done.stdout.strip().rpartition("\n")[2]))
+        except ValueError:
+            return {"ok": False, "error": {"message": done.why}}
+
     def ask(self, *words: str) -> Document:
-        """The answer of a verb of the agent. The test is skipped if there is none, for another one is about that."""
-        if words not in self._answers:
-            self._answers[words] = self.try_to_ask(*words)
-        answer = self._answers[words]
+        """The same. The test is skipped if there is no answer, for another one is about that."""
+        answer = self.answer(*words)
         if not answer["ok"]:
             pytest.skip("its agent gives no answer")
         return answer
-
-    def try_to_ask(self, *words: str) -> Document:
-        """The same, or ``{"ok": False, "error": {"message"}}``."""
-        command = f"timeout -k {KILL_AFTER_S} {AGENT_TIMEOUT_S} %s -I -S %s --state-dir %s" + " %s" * len(words)
-        done = self.host.run(command, self.python, self.agent_file, self.state_dir, *words)
-        try:
-            return dict(json.loads(done.stdout))
-        except ValueError:
-            return {"ok": False, "error": {"message": _told(done)}}
 
     @property
     def monitor(self) -> Document:
@@ -109,62 +164,46 @@ class Node:
             pytest.skip("its monitor has not looked lately")
         return report
 
+    def systemd(self, unit: str) -> tuple[str, str]:
+        """What systemd says of a unit: is-enabled, is-active."""
+        told = self.run("systemctl is-enabled %s; systemctl is-active %s", unit, unit).stdout.split()
+        enabled, active = told if len(told) == 2 else ("unknown", "unknown")
+        return enabled, active
+
+    def free_gb(self) -> float | None:
+        """What is free for others than root below the state directory; None where there is none."""
+        done = self.run("df -Pk %s", self.state_dir)
+        return int(done.stdout.splitlines()[-1].split()[3]) * 1024 / 1e9 if done.rc == 0 else None
+
     def clock_skew_s(self) -> tuple[float, float]:
         """How far its clock is ahead of ours, and how far that may be wrong."""
         before = time.time()
-        theirs = float(self.host.check_output("date +%s.%N"))
+        theirs = float(self.run("date +%%s.%%N", anew=True).stdout)
         after = time.time()
         return theirs - (before + after) / 2, (after - before) / 2
 
-    def ranks(self) -> dict[int, str]:
-        """The processes of jobs on this node: pid -> job."""
+    def ranks(self, *, anew: bool = False) -> dict[int, Rank]:
+        """The processes of jobs on this node: pid -> job and attempt."""
         found = {}
-        for line in self.host.check_output(_RANKS).splitlines():
+        for line in self.run(_RANKS, anew=anew).stdout.splitlines():
             pid, *settings = line.split("\t")
             environment = dict(setting.partition("=")[::2] for setting in settings)
-            # Nodes that are pretended share a machine.
-            if environment.get("MUSTER_NODE", self.name) == self.name:
-                found[int(pid)] = environment["MUSTER_JOB_ID"]
+            # Nodes that are pretended share a machine. What is just becoming another program has no environment.
+            if "MUSTER_JOB_ID" in environment and environment.get("MUSTER_NODE", self.name) == self.name:
+                found[int(pid)] = (environment["MUSTER_JOB_ID"], environment.get("MUSTER_ATTEMPT", ""))
         return found
 
-    @property
-    def name(self) -> str:
-        """Its name in the inventory."""
-        return str(self.host.backend.get_hostname())
+    def _variables(self) -> Document:
+        """Its variables in the inventory; none, where the host was not given as ``ansible://``."""
+        return dict(self.host.backend.get_variables()) if self.host.backend.HAS_RUN_ANSIBLE else {}
+
+    def _python(self) -> str:
+        return shlex.join(shlex.split(self.python)).replace("%", "%%")
 
 
 _RANKS = r"""
 for directory in $(grep -slz '^MUSTER_JOB_ID=' /proc/[0-9]*/environ | sed 's|/environ$||'); do
-  own=$(tr '\0' '\n' 2>/dev/null < $directory/environ | grep -E '^MUSTER_(JOB_ID|NODE)=' | tr '\n' '\t')
-  test -z "$own" || printf '%s\t%s\n' "${directory#/proc/}" "$own"
+  own=$(tr '\0' '\n' 2>/dev/null < $directory/environ | grep -E '^MUSTER_(JOB_ID|ATTEMPT|NODE)=' | tr '\n' '\t')
+  test -z "$own" || printf '%%s\t%%s\n' "${directory#/proc/}" "$own"
 done
 """
-
-
-def bound(backend: Any) -> None:
-    """Have every command end, on the node by ``timeout`` and here, whatever hangs there: Testinfra would wait."""
-    if getattr(backend, "muster_bound", False):
-        return
-    backend.muster_bound = True
-    quoted: Callable[..., str] = backend.get_command
-    limit = f"timeout -k {KILL_AFTER_S} {{}} /bin/sh -c %s"
-
-    def command(text: str, *words: str) -> str:
-        seconds = AGENT_TIMEOUT_S + KILL_AFTER_S if text.startswith("timeout ") else COMMAND_TIMEOUT_S
-        return str(backend.quote(limit.format(seconds), quoted(text, *words)))
-
-    backend.get_command = command
-    runner = getattr(backend, "ansible_runner", None)
-    inner = runner and runner.get_host(backend.host)
-    if inner and hasattr(inner.backend, "run_ssh"):
-        run_local: Callable[..., Any] = inner.backend.run_local
-        longest = AGENT_TIMEOUT_S + COMMAND_TIMEOUT_S
-        inner.backend.run_local = lambda text, *words: run_local(f"timeout -k {KILL_AFTER_S} {longest} {text}", *words)
-
-
-def _told(done: Any) -> str:
-    """What a command that has failed says."""
-    if done.rc == 124:
-        return "it did not end in time"
-    last = (done.stderr.strip() or done.stdout.strip()).rpartition("\n")[2]
-    return last or f"exit code {done.rc}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pytest
 
-from .node import Node
+from .node import Node, Rank
 
 OLDEST_PYTHON = (3, 9)
 LEAST_FREE_GB = 10.0
@@ -41,9 +41,9 @@ def test_agent(node: Node) -> None:
     """The agent is there, can be run, and is of this version of Muster."""
     if not node.python_version:
         pytest.skip("there is no Python to run it")
-    if not node.host.file(node.agent_file).exists:
+    if not node.exists(node.agent_file):
         wrong(f"{node.agent_file} is missing: run provision.yml")
-    answer = node.try_to_ask("version")
+    answer = node.answer("version")
     if not answer["ok"]:
         wrong(f"{node.agent_file} cannot be run: {answer['error']['message']}: run provision.yml")
     wanted = node.expected.get("agent") or answer["agent"]
@@ -56,7 +56,7 @@ def test_file_modes(node: Node) -> None:
     paths = [node.state_dir, *(f"{node.state_dir}/{name}" for name in ("bin", "jobs", "locks", "run", "health"))]
     paths += [node.agent_file, "/etc/muster", "/etc/muster/agent.json", "/etc/systemd/system/muster-monitor.service"]
     words = " %s" * len(paths)
-    listed = node.host.run(f"id -u; stat --dereference --format '%%a %%u %%n' --{words} 2>/dev/null", *paths)
+    listed = node.run(f"id -u; stat --dereference --format '%%a %%u %%n' --{words} 2>/dev/null", *paths)
     user, *lines = listed.stdout.splitlines()
     faults = []
     for line in lines:
@@ -77,14 +77,14 @@ def test_monitor_enabled(node: Node) -> None:
         if not told["systemd"] or told["uid"] != 0:
             pytest.skip("there is no systemd here that we may tell")
         wrong("the monitor is no service of systemd's: run monitor.yml")
-    if not node.host.service(unit).is_enabled:
+    if node.systemd(unit)[0] != "enabled":
         wrong(f"{unit} is not started at boot: run monitor.yml")
 
 
 def test_monitor_running(node: Node) -> None:
     """It runs, and systemd thinks so too."""
     unit = node.monitor["unit"]
-    if unit is not None and not node.host.service(unit).is_running:
+    if unit is not None and node.systemd(unit)[1] != "active":
         wrong(f"{unit} does not run: `muster daemon start {node.name}`, or monitor.yml")
     if node.monitor["pid"] is None:
         wrong(f"no monitor runs: `muster daemon start {node.name}`, or monitor.yml")
@@ -131,10 +131,9 @@ def test_disk(node: Node) -> None:
     """There is room for logs and checkpoints."""
     asked = node.health_setting("checks", "disk.free", "warning")
     least = LEAST_FREE_GB if asked is None else float(asked)
-    told = node.host.run("df -Pk %s", node.state_dir)
-    if told.rc != 0:
+    free = node.free_gb()
+    if free is None:
         pytest.skip(f"there is no {node.state_dir}")
-    free = int(told.stdout.splitlines()[-1].split()[3]) * 1024 / 1e9
     if free < least:
         wrong(f"{free:.1f} GB are free below {node.state_dir}, and {least:g} are to be: make room")
 
@@ -151,18 +150,19 @@ def test_no_orphan_rank(node: Node) -> None:
     before = node.ranks()
     if not before:
         return
-    survey = node.try_to_ask("survey")
-    if not survey["ok"]:
+    status = node.answer("status")
+    if not status["ok"]:
         pytest.skip("its agent cannot say which jobs run here")
-    supervised = {one["job"] for one in survey["attempts"] if one["state"] in ("starting", "running")}
-    known = node.expected.get("jobs")
-    live = supervised if known is None else supervised & set(known)
+    running = [one for one in status["attempts"] if one["state"] in ("starting", "running")]
+    # The state is read last: who was seen running has had a lease by then, also if it has only just begun.
+    known = node.live_jobs()
+    live = {(one["job"], str(one["attempt"])) for one in running if known is None or one["job"] in known}
     # What has ended between the two looks is no orphan.
-    orphans = {pid: job for pid, job in node.ranks().items() if pid in before and job not in live}
+    orphans = {pid: rank for pid, rank in node.ranks(anew=True).items() if before.get(pid) == rank and rank not in live}
     if orphans:
-        told = ", ".join(f"{pid} of job {job}" for pid, job in sorted(orphans.items()))
-        wrong(f"{_counted(orphans)} of jobs that are over: {told}: recover.yml stops what the agent knows")
+        told = ", ".join(f"{pid} of job {job}, attempt {attempt}" for pid, (job, attempt) in sorted(orphans.items()))
+        wrong(f"{_counted(orphans)} of what is over: {told}: recover.yml stops what the agent knows, `kill` the rest")
 
 
-def _counted(things: dict[int, str]) -> str:
+def _counted(things: dict[int, Rank]) -> str:
     return f"{len(things)} process{'' if len(things) == 1 else 'es'}"

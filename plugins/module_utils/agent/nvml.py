@@ -12,6 +12,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from typing import Any
 
     Document = dict[str, Any]
@@ -69,8 +70,9 @@ def missing(uuids: list[str]) -> list[str]:
     return sentences
 
 
-def processes_on(uuids: list[str]) -> list[str]:
-    """Return a sentence for each of these GPUs on which something computes. Nothing, where that cannot be told."""
+def processes_on(uuids: list[str], but: Collection[int] = ()) -> list[str]:
+    """Return a sentence for each of these GPUs on which something computes, other than these processes. Nothing, where
+    that cannot be told."""
     import pynvml
 
     pynvml.nvmlInit()
@@ -78,7 +80,7 @@ def processes_on(uuids: list[str]) -> list[str]:
     for uuid in uuids:
         try:
             handle = pynvml.nvmlDeviceGetHandleByUUID(uuid)
-            found = pynvml.nvmlDeviceGetComputeRunningProcesses(handle)
+            found = [one for one in pynvml.nvmlDeviceGetComputeRunningProcesses(handle) if one.pid not in but]
         except pynvml.NVMLError:  # a GPU that is gone is told by `missing`
             continue
         if found:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import errno
 import os
 
-from . import environment, interfaces, isolated
+from . import environment, interfaces, isolated, processes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     Problem = dict[str, str]
 
 
-def check(spec: Document, account: Account, timeout_s: float) -> list[Problem]:
+def check(spec: Document, account: Account, timeout_s: float, layout: Layout) -> list[Problem]:
     """Return the problems of this node, as {code, message}; an empty list means that the ranks can start."""
     try:
-        found: list[Problem] = isolated.ask(lambda: _check(spec, account), timeout_s)
+        found: list[Problem] = isolated.ask(lambda: _check(spec, account, layout), timeout_s)
         return found
     except isolated.NoAnswer as error:
         message = f"the preflight (cwd {environment.working_directory(spec, account)}, GPUs) {error}"
@@ -62,8 +62,8 @@ def find_executable(word: str, path: str, cwd: str) -> str | None:
     return None
 
 
-def _check(spec: Document, account: Account) -> list[Problem]:
-    problems = _gpus(spec["gpus"], spec["preflight"]) + _interface(spec["interface"])
+def _check(spec: Document, account: Account, layout: Layout) -> list[Problem]:
+    problems = _gpus(spec["gpus"], spec["preflight"], layout) + _interface(spec["interface"])
     try:
         account.become()
     except OSError as error:
@@ -71,15 +71,24 @@ def _check(spec: Document, account: Account) -> list[Problem]:
     return problems + (_directory(spec, account) or _executables(spec, account))
 
 
-def _gpus(uuids: list[str], strange_too: bool) -> list[Problem]:
+def _gpus(uuids: list[str], strange_too: bool, layout: Layout) -> list[Problem]:
     if not uuids:
         return []
     from . import nvml
 
     found = [_problem("gpu_missing", sentence) for sentence in nvml.missing(uuids)]
     if strange_too and not found:
-        found = [_problem("gpu_busy", sentence) for sentence in nvml.processes_on(uuids)]
+        ours = _of_the_monitor(layout)
+        found = [_problem("gpu_busy", sentence) for sentence in nvml.processes_on(uuids, ours)]
     return found
+
+
+def _of_the_monitor(layout: Layout) -> set[int]:
+    """The processes of the node's own monitor: PyTorch, which it tries on each GPU, is gone in a moment."""
+    from .health import latest
+
+    monitor = latest.running(layout)
+    return {process.pid for process in processes.descendants([monitor["pid"]])} if monitor else set()
 
 
 def _interface(name: str | None) -> list[Problem]:

@@ -79,7 +79,7 @@ class Supervisor:
             problems.append({"code": error.code, "message": error.message})
         if account:
             limit = max(5.0, PREFLIGHT_SHARE * self._spec["gate"]["timeout_s"])
-            problems += preflight.check(self._spec, account, limit)
+            problems += preflight.check(self._spec, account, limit, self._layout)
             problems += preflight.fitness(self._layout) if self._spec["preflight"] else []
         waiter = sockets.Waiter(self._wake, self._stop_wanted)
         try:

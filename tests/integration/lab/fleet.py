@@ -137,7 +137,8 @@ class Fleet:
 
     def processes(self, job: dict[str, Any], nodes: Iterable[str]) -> list[str]:
         """What of a job lives on these nodes: its ranks (/proc/...) and supervisors (units)."""
-        look = f"grep -slz '^MUSTER_JOB_ID={job['id']}$' /proc/[0-9]*/environ; systemctl list-units -q 'muster-*'"
+        look = f"grep -slz '^MUSTER_JOB_ID={job['id']}$' /proc/[0-9]*/environ; "
+        look += "systemctl list-units -q 'muster-*' | grep -v ' muster-monitor.service '"
         return [line for node in nodes for line in self.shell(node, look).splitlines()]
 
     def forget_monitor(self, node: str) -> None:

@@ -10,7 +10,7 @@ import sys
 import xml.etree.ElementTree as ElementTree
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import NamedTuple
 
 import pytest
@@ -159,7 +159,7 @@ ROUNDS: list[list[tuple[Way, set[str], str]]] = [
         (a_gpu_less, {"gpus", "health"}, "it has 1 GPUs and not the 2 of the state"),
         (disk_full, {"disk", "health"}, "0.0 GB are free below /var/lib/muster"),
         (fast_clock, {"clock"}, "s ahead of ours"),
-        (orphan, {"no_orphan_rank"}, "1 process of jobs that are over"),
+        (orphan, {"no_orphan_rank"}, "1 process of what is over"),
     ],
 ]
 
@@ -181,8 +181,7 @@ def verify(fleet: Fleet, *words: str) -> tuple[Run, dict[str, dict[str, str]]]:
     failed: dict[str, dict[str, str]] = {}
     for case in ElementTree.parse(junit).iter("testcase"):
         fact, _bracket, node = case.attrib["name"].removeprefix("test_").rstrip("]").partition("[muster://")
-        found = case.find("failure")
-        if found is not None:
+        for found in (*case.findall("failure"), *case.findall("error")):
             failed.setdefault(node, {})[fact] = found.attrib["message"]
     return done, failed
 
@@ -206,14 +205,10 @@ def test_a_node_that_is_broken_is_named_with_what_is_wrong(
 ) -> None:
     become(fleet, dict.fromkeys(gpus, ("healthy", "")))
     nodes = [Node(fleet, gpus[name], name) for name in gpus]
-    breaks = [broken(node, way) for node, (way, _facts, _told) in zip(nodes, ways, strict=True)]
-    for one in breaks:
-        one.__enter__()
-    try:
+    with ExitStack() as stack:
+        for node, (way, _facts, _told) in zip(nodes, ways, strict=True):
+            stack.enter_context(broken(node, way))
         done, failed = verify(fleet)
-    finally:
-        for one in breaks:
-            one.__exit__(None, None, None)
     assert done.rc == 2, done.out
     assert {node: set(facts) for node, facts in failed.items()} == {
         node.name: facts for node, (_way, facts, _told) in zip(nodes, ways, strict=True)
@@ -225,6 +220,23 @@ def test_a_node_that_is_broken_is_named_with_what_is_wrong(
     become(fleet, dict.fromkeys(gpus, ("healthy", "")))
     mended, failed = verify(fleet)
     assert (mended.rc, failed) == (0, {}), mended.out
+
+
+def test_what_runs_is_no_orphan_and_what_an_attempt_before_it_has_left_is(
+    fleet: Fleet, gpus: dict[str, FakeNvml]
+) -> None:
+    become(fleet, dict.fromkeys(gpus, ("healthy", "")))
+    job = {"name": "long", "command": ["sleep", "600"], "nodes": 4}
+    assert fleet.play("launch", on=4, job=job, muster_wait=False).rc == 0
+    done, failed = verify(fleet)
+    assert (done.rc, failed) == (0, {}), done.out
+    known = fleet.job("long")["id"]
+    fleet.shell("n003", f"systemd-run -q --unit=orphan env MUSTER_JOB_ID={known} MUSTER_ATTEMPT=0 sleep 600")
+    done, failed = verify(fleet)
+    assert {node: set(facts) for node, facts in failed.items()} == {"n003": {"no_orphan_rank"}}, done.out
+    assert f"of job {known}, attempt 0" in done.said
+    fleet.shell("n003", "systemctl stop orphan")
+    assert fleet.run(sys.executable, "-m", "muster.cli", "cancel", known).rc == 0
 
 
 def test_nodes_are_left_as_they_are(fleet: Fleet, gpus: dict[str, FakeNvml]) -> None:

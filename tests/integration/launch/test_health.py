@@ -164,7 +164,7 @@ def test_verify_runs_the_tests_of_the_user_too(watched):
     own.write_text("def test_ours(host):\n    assert host.file('/etc/ours').exists, 'ours is missing'\n")
     found = watched.play("verify", muster_verify_tests=[str(own)])
     assert found.rc == 2
-    assert "n3: monitor_running, ours" in found.out
+    assert "n3: monitor_running, ours.ours" in found.out
     assert "ours is missing" in found.out
     own.write_text("def test_ours(host)\n")
     broken = watched.play("verify", muster_verify_tests=[str(own)])

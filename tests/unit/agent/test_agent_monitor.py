@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from muster.agent import processes
 
 from tests.fakenvml import FakeNvml
 from tests.frozen import Frozen
@@ -228,3 +229,15 @@ def test_no_job_starts_where_a_monitor_has_fallen_silent(started: Monitor) -> No
         assert node.start(node.spec(["true"])).codes() == [("n1", "node_unknown")]
     finally:
         started.process.send_signal(signal.SIGCONT)
+
+
+def test_what_the_monitor_itself_tries_on_a_gpu_keeps_no_job_from_starting(started: Monitor) -> None:
+    node = started.node
+    assert started.process
+    (child,) = processes.descendants([started.process.pid])
+    started.nvml.set("processes", f"{child.pid}:C:600MiB", gpu=0)
+    assert node.start(node.spec(["true"], gpus=started.nvml.uuids)).exit_code == 0
+    started.nvml.set("processes", f"{child.pid}:C:600MiB, {os.getpid()}:C:1MiB", gpu=0)
+    refused = node.start(node.spec(["true"], gpus=started.nvml.uuids))
+    assert refused.codes() == [("n1", "gpu_busy")]
+    assert f"process {child.pid}" not in refused.error["message"]

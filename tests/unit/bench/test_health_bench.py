@@ -6,6 +6,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
 from collections import Counter
 from pathlib import Path
 
@@ -39,8 +42,23 @@ def test_the_monitor_is_measured_with_all_of_its_children(tmp_path: Path) -> Non
     (ours,) = monitor.measured(tmp_path, seconds=3, settles_s=4, peer=False)
     assert len(ours.rss_mib) >= 2
     assert min(ours.rss_mib) > min(ours.pss_mib) > 5
-    assert ours.used_s >= 0
     assert ours.begun_s > 0, "its start has cost something"
+
+
+def test_a_tree_is_a_process_and_all_that_descends_from_it() -> None:
+    script = "sh -c 'while :; do :; done' & echo $!; wait"
+    with subprocess.Popen(["sh", "-c", script], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout
+        child = int(parent.stdout.readline())
+        try:
+            tree = monitor.Tree("a shell", parent.pid)
+            assert tree.pids() == [parent.pid, child]
+            tree.begin()
+            while not tree.used_s:  # for as long as the child needs for a tick
+                tree.sample()
+            assert tree.rss_mib[-1] > monitor.memory_of(parent.pid)[0]
+        finally:
+            os.kill(child, signal.SIGKILL)
 
 
 @pytest.mark.parametrize(("used_s", "rss_mib", "code"), [(0.2, 39.0, 0), (0.4, 39.0, 1), (0.2, 41.0, 1)])

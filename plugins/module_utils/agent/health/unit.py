@@ -19,7 +19,8 @@ TEXT = """\
 # Written by Muster (monitor.yml), which replaces it: changes of your own belong into a drop-in, systemctl edit {name}
 [Unit]
 Description=Muster node monitor
-After=local-fs.target
+# The devices that it may see are found when it starts: those of a driver that is loaded later only after a restart.
+After=local-fs.target systemd-modules-load.service nvidia-persistenced.service
 StartLimitIntervalSec=0
 
 [Service]
