@@ -48,6 +48,9 @@ class ActionModule(FleetAction):
         changes, drains = cluster.judge_nodes(verdicts, drain=call.params["auto_drain"])
         for line in _table(found):
             call.say(line)
+        unwatched = [name for name, one in found.items() if one.unwatched]
+        if unwatched and call.params["source"] == "auto":
+            call.say(f"nobody watches {', '.join(unwatched)}, which was looked at now: run monitor.yml")
         for name, one in found.items():
             if one.skewed:
                 call.warn(f"the clock of {name} is {one.skew_s:+.1f} s from ours")
@@ -89,11 +92,11 @@ def _verdict(document: Result | None) -> tuple[object, ...]:
 def _table(found: dict[str, Checkup]) -> list[str]:
     if not found:
         return []
-    rows = [("NODE", "HEALTH", "SCORE", "LAST CHECK", "WORST", "ACTION")]
+    rows = [("NODE", "HEALTH", "SCORE", "LAST CHECK", "FINDING", "ACTION")]
     for name, one in found.items():
         health = one.health
         age_s = (one.report or {}).get("age_s")
-        seen = "-" if age_s is None else "now" if health.source == "live" else f"{age_s:.0f} s ago"
+        seen = "-" if age_s is None else "just now" if health.source == "live" else f"{age_s:.0f} s ago"
         score = "-" if health.score is None else str(health.score)
         worst = f"{health.check}: {health.reason}" if health.check else health.reason
         rows.append((name, health.state, score, seen, worst or "-", health.action or "-"))

@@ -60,6 +60,11 @@ class ActionModule(FleetAction):
                 failures[name] = str(reply.error if reply else error)
                 continue
             monitors[name] = dict(reply.payload["monitor"])
+            if reply.installed:
+                monitors[name] |= {
+                    "changed": True,
+                    "changes": ["the agent is put there", *monitors[name].get("changes", [])],
+                }
             if told := monitors[name].get("changes"):
                 call.say(f"{name}: {', '.join(told)}")
         changed = bool(without) or any(one["changed"] for one in monitors.values())

@@ -198,6 +198,7 @@ def _told(report: pytest.TestReport | pytest.CollectReport) -> str:
         return str(longrepr[2]).removeprefix("Skipped: ")
     crash, missing = getattr(longrepr, "reprcrash", None), getattr(longrepr, "errorstring", None)
     lines = str(crash.message if crash else missing or longrepr).strip().splitlines()
-    # Of a plain `assert`, its values are told on the next line; of all else the last line is the exception.
-    told = " ".join(line.strip() for line in lines[:2]) if crash else lines[0 if missing else -1]
+    # Of an `assert` without words, its values are told on the next line; of all else the last line is the exception.
+    plain = bool(crash) and lines[0].removeprefix("AssertionError: ").startswith("assert ")
+    told = " ".join(line.strip() for line in lines[:2]) if plain else lines[0 if crash or missing else -1]
     return told.removeprefix("E ").strip().removeprefix("AssertionError: ").removeprefix("Failed: ")

@@ -53,8 +53,9 @@ def test_agent(node: Node) -> None:
 
 def test_file_modes(node: Node) -> None:
     """Nobody but root and the agent's user can change what runs as them."""
-    paths = [node.state_dir, *(f"{node.state_dir}/{name}" for name in ("bin", "jobs", "locks", "run", "health"))]
-    paths += [node.agent_file, "/etc/muster", "/etc/muster/agent.json", "/etc/systemd/system/muster-monitor.service"]
+    names = ("bin", "jobs", "locks", "run", "health", "agent.json")
+    paths = [node.state_dir, node.agent_file, *(f"{node.state_dir}/{name}" for name in names)]
+    paths += ["/etc/muster", "/etc/muster/agent.json", "/etc/systemd/system/muster-monitor.service"]
     words = " %s" * len(paths)
     listed = node.run(f"id -u; stat --dereference --format '%%a %%u %%n' --{words} 2>/dev/null", *paths)
     user, *lines = listed.stdout.splitlines()
@@ -66,7 +67,7 @@ def test_file_modes(node: Node) -> None:
         if int(mode, 8) & OTHERS_MAY_WRITE:
             faults.append(f"others may write to {path} (mode {mode})")
     if faults:
-        wrong("; ".join(faults))
+        wrong("; ".join(faults) + ": chown and chmod go-w")
 
 
 def test_monitor_enabled(node: Node) -> None:

@@ -20,7 +20,7 @@ from ..store import actor, default_location
 from . import logs as job_logs
 from .cancel import cancel as cancel_jobs
 from .cancel import sentence
-from .health import health_page, health_table, monitors_table
+from .health import health_page, health_table, monitors_table, unwatched
 from .options import AsJson, Store
 from .output import clear_screen, never_fail_to_encode, say, show, show_json
 from .page import job_page
@@ -185,6 +185,11 @@ def health(
         raise typer.BadParameter("--clear wants exactly one NODE")
     with reaching(known) as dial:
         found = {wanted[0]: clear_faults(dial, wanted[0], clear)} if clear else {}
+        if clear and found[wanted[0]].report is None:
+            say(found[wanted[0]].error)
+            raise typer.Exit(1)
+        if clear:
+            say(f"{clear} is cleared on {wanted[0]}; the next look tells whether it is mended. Until then:")
         while True:
             found = found or look_at(dial, wanted, "live" if live else "auto")
             if as_json:
@@ -193,6 +198,8 @@ def health(
                 if watch:
                     clear_screen()
                 show(*(health_page(found[wanted[0]]) if names and len(wanted) == 1 else [health_table(found)]))
+                for line in [] if live else unwatched(found):
+                    say(line)
             else:
                 typer.echo(NO_NODES)
             if not watch:
@@ -213,7 +220,10 @@ def daemon(
     store: Store = None,
     as_json: AsJson = False,
 ) -> None:
-    """Start, stop or restart the monitors of nodes, or see whether they run. Exit code 1 if one does not do so."""
+    """Start, stop or restart the monitors of nodes, or see whether they run.
+
+    Exit code 1 if one cannot be asked, or does not do as it is told; status is content with either.
+    """
     known = _view(store).nodes
     with reaching(known) as dial:
         monitors, troubles = steer(dial, _wanted(known, names), action)

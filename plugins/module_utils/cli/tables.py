@@ -45,7 +45,7 @@ BAR_CELLS = 8
 WIDE = 100
 """From how many columns on a terminal has room for bars."""
 
-FOLDED = ("MODEL", "LABELS", "JOBS", "NODES", "REASON", "GPUS")
+FOLDED = ("MODEL", "LABELS", "JOBS", "NODES", "REASON", "GPUS", "FINDING", "ACTION", "OF")
 """The columns that give way where a terminal is narrow."""
 
 
@@ -130,9 +130,9 @@ def note(node: Mapping[str, Any], now: datetime) -> str:
     """Why the node is not offered, and who said so; empty where there is nothing to say."""
     if node["status"] == "unreachable":
         return f"{node['reachability']['reason']}, {age(node['reachability']['at'], now)}"
-    if node["status"] == "unhealthy" or (node["status"] == "unknown" and node["health"]["at"]):
-        return f"{node['health']['reason']}, {age(node['health']['at'], now)}"
     admin = node["admin"]
-    if admin["state"] == "enabled":
-        return ""
-    return f"{admin['reason']} ({admin['by']}, {age(admin['at'], now)})"
+    by = f"({admin['by']}, {age(admin['at'], now)})"
+    if node["status"] == "unhealthy" or (node["status"] == "unknown" and node["health"]["at"]):
+        out = "" if admin["state"] == "enabled" else f"; {admin['state']} {by}"
+        return f"{node['health']['reason']}, {age(node['health']['at'], now)}{out}"
+    return "" if admin["state"] == "enabled" else f"{admin['reason']} {by}"

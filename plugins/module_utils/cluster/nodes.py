@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, Literal
 
 from pydantic import BaseModel
@@ -24,9 +25,12 @@ from ..model import (
     NotFound,
     Reachability,
     nearest,
+    parse,
     restored,
 )
 from ..store import Draft, Tables
+
+SAME_LOOK = timedelta(seconds=1)
 
 
 @dataclass(frozen=True)
@@ -124,10 +128,18 @@ def judge(draft: Draft, verdicts: Mapping[str, Health], *, now: str) -> tuple[li
         before = health_of(row)
         # Not by the reason: it has numbers that differ each time.
         same = before.known and (before.state, before.check) == (verdict.state, verdict.check)
-        kept = {"last_check": verdict.last_check or before.last_check, "drained_at": before.drained_at}
+        kept = {"last_check": _last_check(before, verdict), "drained_at": before.drained_at}
         entered[name] = verdict.model_copy(update={"at": before.at if same else now, **kept})
         changes.append(put_part(draft, row, health=entered[name]))
     return changes, entered
+
+
+def _last_check(before: Health, verdict: Health) -> str | None:
+    """When the node was looked at. Of the same look, each answer gives a slightly different time: the first stays."""
+    if not before.last_check or not verdict.last_check:
+        return verdict.last_check or before.last_check
+    apart = parse(verdict.last_check) - parse(before.last_check)
+    return before.last_check if abs(apart) < SAME_LOOK else verdict.last_check
 
 
 def health_of(row: Mapping[str, Any]) -> Health:

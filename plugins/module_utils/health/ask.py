@@ -38,6 +38,8 @@ class Checkup:
     heard_at: datetime
     error: str = ""
     skew_s: float | None = None
+    answered: bool = True
+    """Whether the node's agent has said something, if only that it cannot do as it was asked."""
 
     @property
     def skewed(self) -> bool:
@@ -45,10 +47,18 @@ class Checkup:
         return self.skew_s is not None and abs(self.skew_s) > SKEWED_S
 
     @property
+    def unwatched(self) -> str:
+        """Why the node was looked at though it was not asked for that: no monitor does, or it has fallen silent."""
+        if self.report is None or self.report.get("source") != "live":
+            return ""
+        return "its monitor is silent" if self.report.get("daemon") else "no monitor runs"
+
+    @property
     def health(self) -> Health:
         """The same as the state keeps it. Of a node that does not answer nothing is known."""
         if self.report is None:
-            return Health(state="unknown", reason=self.error, action="see why it does not answer")
+            action = "" if self.answered else "see why it does not answer"
+            return Health(state="unknown", reason=self.error, action=action)
         age_s = self.report.get("age_s")
         worst: Document = next(iter(self.report.get("checks") or []), {}) if self.report["reason"] else {}
         return Health(
@@ -108,7 +118,8 @@ def trouble(outcome: Outcome[AgentReply]) -> str:
 def _checkup(outcome: Outcome[AgentReply], now: datetime) -> Checkup:
     why = trouble(outcome)
     if why:
-        return Checkup(outcome.name, None, now, why)
+        answered = outcome.value is not None and bool(outcome.value.payload)
+        return Checkup(outcome.name, None, now, why, answered=answered)
     payload = outcome.get().payload
     skew_s = round((parse(payload["now"]) - now).total_seconds(), 3)
     return Checkup(outcome.name, payload["health"], now, skew_s=skew_s)
