@@ -12,6 +12,7 @@ import pwd
 from .errors import AgentError
 
 DEFAULT_USER = "muster"
+OTHERS_MAY_WRITE = 0o022
 
 
 class Account:
@@ -31,6 +32,11 @@ class Account:
             os.setgroups(os.getgrouplist(self.name, self.gid))
             os.setgid(self.gid)
             os.setuid(self.uid)
+
+
+def others_may_write(facts: os.stat_result) -> bool:
+    """Whether somebody else decides what is in a file, or a directory, by which root would act."""
+    return os.geteuid() == 0 and (facts.st_uid != 0 or bool(facts.st_mode & OTHERS_MAY_WRITE))
 
 
 def current() -> Account:

@@ -12,7 +12,7 @@ import sys
 import pytest
 
 QUICK = {"interval_s": 2, "hurry_s": 1, "checks": {"os.clock": {"enabled": False}, "disk.free": {"enabled": False}}}
-FULL = {**QUICK, "checks": {**QUICK["checks"], "disk.free": {"critical": 10**9, "fail_after": 1}}}
+FULL = {**QUICK, "checks": {**QUICK["checks"], "disk.free": {"warning": 10**9, "critical": 10**9, "fail_after": 1}}}
 
 
 @pytest.fixture

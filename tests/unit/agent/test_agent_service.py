@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
+from tests.needs import needs
 from tests.unit.agent.monitor import QUICK, STOPS_WITHIN_S, Monitor
 from tests.unit.agent.node import Node, alive, until
 
@@ -61,7 +64,7 @@ def test_settings_that_are_wrong_keep_it_from_starting_and_not_from_going_on(sta
 
 
 def test_new_settings_are_taken_up_without_a_restart(started: Monitor) -> None:
-    started.configure(checks={**QUICK["checks"], "disk.free": {"critical": 10**9, "fail_after": 1}})
+    started.configure(checks={**QUICK["checks"], "disk.free": {"warning": 10**9, "critical": 10**9, "fail_after": 1}})
     started.look_now()
     assert started.becomes("unhealthy", "disk.free")
     started.configure()
@@ -107,12 +110,46 @@ def test_an_alert_that_nobody_takes_is_told_in_the_log(monitor: Monitor) -> None
     assert monitor.report()["state"] == "unhealthy"
 
 
+@needs(os.geteuid() == 0, "it is about what root runs")
+def test_root_obeys_no_settings_and_runs_no_command_that_others_may_write(monitor: Monitor, tmp_path: Path) -> None:
+    pager = tmp_path / "pager"
+    pager.write_text("#!/bin/sh\n")
+    pager.chmod(0o777)
+    monitor.configure(alert_command=[str(pager)])
+    monitor.start()
+    monitor.becomes("healthy")
+    monitor.nvml.set("ecc.uncorrected.volatile", 2, gpu=0)
+    refused = "the alert command cannot be run: others than root may write to it"
+    until(lambda: refused in monitor.log.read_text(), "it says so")
+    settings = monitor.node.state_dir / "agent.json"
+    settings.chmod(0o666)
+    monitor.look_now()
+    sentence = f"others than root may write to {settings}, which says what root is to run"
+    until(lambda: f"{sentence}: the old ones stay in force" in monitor.log.read_text(), "it says so")
+    monitor.stop()
+    assert sentence in monitor.node.call("daemon").error["message"]
+    asked = json.dumps({"settings": json.loads(settings.read_text())}).encode()
+    mended = monitor.node.call("monitor", "--action", "apply", stdin=asked)
+    assert mended.exit_code == 0, mended
+    assert settings.stat().st_mode & 0o777 == 0o644
+    assert monitor.node.call("monitor", "--action", "stop").exit_code == 0
+
+
+def test_one_that_hangs_is_stopped_all_the_same(started: Monitor) -> None:
+    assert started.process
+    started.process.send_signal(signal.SIGSTOP)
+    with ThreadPoolExecutor(1) as pool:  # who has started it has to take note of its end
+        pool.submit(started.process.wait, 60)
+        assert started.node.call("monitor", "--action", "stop").payload["monitor"]["pid"] is None
+
+
 def test_own_checks_are_made_by_the_exit_codes_of_nagios(monitor: Monitor, tmp_path: Path) -> None:
     directory = tmp_path / "checks.d"
     directory.mkdir()
     for name, code in (("good", 0), ("bad", 2), ("odd", 9)):
         (directory / name).write_text(f"#!/bin/sh\necho '{name} says this|a=1'\nexit {code}\n")
         (directory / name).chmod(0o755)
+    (directory / "forgotten").write_text("#!/bin/sh\n")
     (directory / "notes.txt").write_text("not a check")
     monitor.configure(own_checks=str(directory))
     found = monitor.node.call("health", "--source", "live").payload["health"]
@@ -121,7 +158,7 @@ def test_own_checks_are_made_by_the_exit_codes_of_nagios(monitor: Monitor, tmp_p
         "own.good": ("OK", "good says this"),
         "own.bad": ("CRITICAL", "bad says this"),
         "own.odd": ("UNKNOWN", "odd says this"),
-        "own.notes.txt": ("UNKNOWN", "the check notes.txt was not made: it is not executable"),
+        "own.forgotten": ("UNKNOWN", "the check forgotten was not made: it is not executable"),
     }
     assert found["state"] == "degraded"
 

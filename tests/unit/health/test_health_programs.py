@@ -111,4 +111,4 @@ def test_root_runs_only_what_root_alone_may_write(tmp_path: Path) -> None:
     assert "others than root may write to it" in own.read(settings, print)["found"]["mine"]["refused"]
     os.chown(check, 0, 0)
     directory.chmod(0o777 | stat.S_ISVTX)
-    assert own.read(settings, print) == {"error": "others than root may write to it", "found": {}}
+    assert own.read(settings, print) == {"error": "is not used, for others than root may write to it", "found": {}}

@@ -95,6 +95,13 @@ def test_a_check_counts_as_it_usually_does_but_for_what_is_said() -> None:
         ({"checks": {"disk.free": {"warning": "10 GB"}}}, "checks.disk.free.warning must be a number, not '10 GB'"),
         ({"checks": {"disk.free": {"fail_after": 0}}}, "checks.disk.free.fail_after must be a whole number, 1 or more"),
         ({"checks": {"disk.free": {"enabled": "no"}}}, "checks.disk.free.enabled must be true or false, not 'no'"),
+        ({"checks": {"gpu.power": {"warning": 1}}}, "checks.gpu.power.warning: this check has no thresholds"),
+        ({"checks": {"own.x": {"critical": 1}}}, "checks.own.x.critical: this check has no thresholds"),
+        (
+            {"checks": {"disk.free": {"warning": 1, "critical": 100}}},
+            "checks.disk.free: warning (1) must not be less than critical (100)",
+        ),
+        ({"checks": {"proc.zombie": {"warning": 5000}}}, "warning (5000) must not be more than critical (2000)"),
         ({"xid": {"fatal": [79]}}, "xid.fatal: there is no such key (there are critical, warning, ignored)"),
         ({"alert_url": "ftp://x"}, "alert_url must be an http or https URL, not 'ftp://x'"),
         ({"alert_command": "tell"}, "alert_command must be a list, not 'tell'"),

@@ -6,7 +6,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from collections.abc import Callable, Collection
 from typing import Any
 
@@ -99,6 +101,8 @@ def deliver(settings: Settings, alerts: list[Document], doing: Callable[[str], N
         doing(settings.alert_command[0])
         env = {**environment.base(accounts.current()), "MUSTER_ALERTS": document, "MUSTER_NODE": settings.node or ""}
         try:
+            if accounts.others_may_write(os.stat(settings.alert_command[0])):
+                raise PermissionError(errno.EPERM, "others than root may write to it")
             code, output = programs.run(settings.alert_command, env, DELIVER_S)
             if code:
                 problems.append(f"the alert command ended with code {code}: {output[-200:]}")

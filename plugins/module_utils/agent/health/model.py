@@ -138,7 +138,8 @@ def judge(tracks: Mapping[str, Track], policies: Mapping[str, Policy]) -> Verdic
         state = UNKNOWN_STATE
     else:
         state = DEGRADED if worst else HEALTHY
-    if state == UNKNOWN_STATE:
+    if state == UNKNOWN_STATE:  # what cannot be told is the reason, and not a warning
+        worst = tuple(sorted(worst, key=lambda name: counted[name].state not in (UNKNOWN, None)))
         return Verdict(state, None, passes, worst)
     low, high = BANDS[state]
     part = (weights[OK] + weights[WARNING] / 2 + unclear / 2) / total

@@ -21,7 +21,6 @@ from .settings import Settings
 
 EACH_S = 30.0
 STATUS_OF = {0: OK, 1: WARNING, 2: CRITICAL}
-OTHERS_MAY_WRITE = 0o022
 
 
 def read(settings: Settings, doing: Callable[[str], None]) -> dict[str, Any]:
@@ -32,13 +31,15 @@ def read(settings: Settings, doing: Callable[[str], None]) -> dict[str, Any]:
     except FileNotFoundError:
         names = []
     except OSError as error:
-        return {"error": error.strerror or str(error), "found": {}}
-    if names and _others_may_write(settings.own_checks):
-        return {"error": "others than root may write to it", "found": {}}
+        return {"error": f"cannot be read: {error.strerror or error}", "found": {}}
+    if names and accounts.others_may_write(os.stat(settings.own_checks)):
+        return {"error": "is not used, for others than root may write to it", "found": {}}
     env = environment.base(accounts.current())
     for name in names:
         path = os.path.join(settings.own_checks, name)
         if name.startswith(".") or not os.path.isfile(path):
+            continue
+        if not os.access(path, os.X_OK) and _is_none(path):
             continue
         doing(path)
         found[name] = _outcome(path, env)
@@ -46,7 +47,7 @@ def read(settings: Settings, doing: Callable[[str], None]) -> dict[str, Any]:
 
 
 def _outcome(path: str, env: dict[str, str]) -> dict[str, Any]:
-    if _others_may_write(path):
+    if accounts.others_may_write(os.stat(path)):
         return {"refused": "others than root may write to it, and it would run as root"}
     if not os.access(path, os.X_OK):
         return {"refused": "it is not executable"}
@@ -59,16 +60,16 @@ def _outcome(path: str, env: dict[str, str]) -> dict[str, Any]:
     return {"code": code, "output": output.partition("\n")[0].partition("|")[0].strip()}
 
 
-def _others_may_write(path: str) -> bool:
-    """Whether somebody else decides what we would run as root."""
-    found = os.stat(path)
-    return os.geteuid() == 0 and (found.st_uid != 0 or bool(found.st_mode & OTHERS_MAY_WRITE))
+def _is_none(path: str) -> bool:
+    """Whether a file that is not executable was never meant to be: a README beside the checks."""
+    with open(path, "rb") as file:
+        return file.read(2) not in (b"#!", b"\x7fE")
 
 
 def own(facts: dict[str, Any], ask: Ask) -> list[Result]:
     directory = ask.settings.own_checks
     if facts["error"]:
-        return [Result(UNKNOWN, f"{directory} cannot be read: {facts['error']}", "correct its rights")]
+        return [Result(UNKNOWN, f"{directory} {facts['error']}", "correct its rights")]
     if not facts["found"]:
         return [Result(SKIPPED, f"there is no check of your own in {directory}")]
     results = []

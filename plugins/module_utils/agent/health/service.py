@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
@@ -84,9 +85,18 @@ def _start(layout: Layout) -> None:
             return  # its first look takes long: a driver that wakes up, or that hangs
         said = _said(log.path(layout), begins_at)
         if time.monotonic() > until or '"error"' in said:
-            told = said.strip().rpartition("\n")[2][:500] or "without a word"
+            told = _error_in(said.strip().rpartition("\n")[2]) or "without a word"
             raise AgentError("not_started", f"the monitor did not start: {told}", f"{log.path(layout)} says more")
         time.sleep(LOOK_AGAIN_S)
+
+
+def _error_in(line: str) -> str:
+    """The sentence of an agent's answer that is an error; any other line as it is."""
+    try:
+        error = json.loads(line)["error"]
+        return f"{error['message']}: {error['hint']}"
+    except (ValueError, KeyError, TypeError):
+        return line[:500]
 
 
 def _looked_since(layout: Layout, begun: float) -> bool:
@@ -103,9 +113,12 @@ def _said(path: str, begins_at: int) -> str:
 def _stop(running: Document) -> None:
     pid, ticks = running["pid"], running["start_ticks"]
     process = processes.read(pid)
-    if process and process.start_ticks == ticks:
-        processes.send(process, signal.SIGTERM)
-    if not processes.wait_gone(pid, ticks, STOPS_WITHIN_S):
+    for number in (signal.SIGTERM, signal.SIGKILL):  # one that was stopped, or that hangs, obeys the second only
+        if process and process.start_ticks == ticks:
+            processes.send(process, number)
+        if processes.wait_gone(pid, ticks, STOPS_WITHIN_S):
+            break
+    else:
         raise AgentError("not_stopped", f"the monitor (process {pid}) does not end", "see what it waits for", TIMED_OUT)
 
 

@@ -13,9 +13,10 @@ import json
 import math
 import os
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from .. import accounts
 from ..errors import BAD_SPEC, AgentError
 from ..layout import Layout
 from .model import Pace, Policy
@@ -77,10 +78,12 @@ class Settings(NamedTuple):
     alert_url: str | None = None
 
 
-def load(layout: Layout, known: Collection[str]) -> Settings:
+def load(layout: Layout, known: Mapping[str, Any]) -> Settings:
     """Return the settings of the node with this state directory. Raises AgentError (exit code 65)."""
     try:
         with open(layout.settings, "rb") as file:
+            if accounts.others_may_write(os.fstat(file.fileno())):
+                raise _bad(f"others than root may write to {layout.settings}, which says what root is to run")
             text = file.read()
     except FileNotFoundError:
         text = b"{}"
@@ -93,9 +96,9 @@ def load(layout: Layout, known: Collection[str]) -> Settings:
     return parse(document, known, layout.state_dir)
 
 
-def parse(document: Any, known: Collection[str], state_dir: str = "") -> Settings:
-    """Return the settings that a document asks for; `known` are the names of all checks. Raises AgentError that names
-    every fault."""
+def parse(document: Any, known: Mapping[str, Any], state_dir: str = "") -> Settings:
+    """Return the settings that a document asks for; `known` are all checks by name, with their usual thresholds. Raises
+    AgentError that names every fault."""
     faults: list[str] = []
     told = _fields(document, "", KEYS, faults)
     pace = Pace(**{to: told.pop(key) for key, to in PACE.items() if key in told})
@@ -104,10 +107,26 @@ def parse(document: Any, known: Collection[str], state_dir: str = "") -> Setting
     for name in told.get("checks", {}):
         if name not in known and not name.startswith("own."):
             faults.append(f"checks.{name}: there is no such check (there are {', '.join(sorted(known))})")
+        faults += _thresholds(name, told["checks"][name], known.get(name))
     if faults:
         raise _bad("; ".join(faults))
     disks = (*told.pop("disks", ("/",)), *([state_dir] if state_dir else []))
     return Settings(**{**told, "pace": pace, "disks": tuple(dict.fromkeys(disks)), "state_dir": state_dir})
+
+
+def _thresholds(name: str, said: Mapping[str, Any], usual: Any) -> list[str]:
+    """What is wrong with the thresholds of a check. Which of them is to be the greater one, its usual ones tell."""
+    given = [key for key in ("warning", "critical") if said.get(key) is not None]
+    if given and (usual is None or usual.warning is usual.critical is None):
+        return [f"checks.{name}.{given[0]}: this check has no thresholds"]
+    if usual is None or usual.warning is None or usual.critical is None or usual.warning == usual.critical:
+        return []
+    warning, critical = said.get("warning", usual.warning), said.get("critical", usual.critical)
+    falls = usual.warning > usual.critical
+    if warning is None or critical is None or not (warning < critical if falls else warning > critical):
+        return []
+    relation = "less" if falls else "more"
+    return [f"checks.{name}: warning ({warning:g}) must not be {relation} than critical ({critical:g})"]
 
 
 def policy(settings: Settings, name: str, usual: Policy) -> Policy:

@@ -10,7 +10,7 @@ import os
 import signal
 from typing import Any
 
-from .. import processes, units
+from .. import accounts, processes, units
 from ..errors import BAD_SPEC, AgentError
 from ..layout import Layout
 from . import latest, service, unit
@@ -102,11 +102,12 @@ def _difference(path: str, new: str) -> Document | None:
     try:
         with open(path) as file:
             before = file.read()
+            exposed = accounts.others_may_write(os.fstat(file.fileno()))
     except FileNotFoundError:
-        before = ""
+        before, exposed = "", False
     except OSError as error:
         raise _forbidden(path, error) from None
-    return None if before == new else {"path": path, "before": before, "after": new}
+    return {"path": path, "before": before, "after": new} if before != new or exposed else None
 
 
 def _write(path: str, text: str) -> None:

@@ -66,6 +66,7 @@ def dstate(facts: dict[str, Any], ask: Ask) -> list[Result]:
 def zombie(facts: dict[str, Any], ask: Ask) -> list[Result]:
     value = facts["zombies"]
     status, threshold = at_least(value, ask.warning, ask.critical)
-    reason = f"{value} processes have ended and nobody has waited for them"
+    who, whom = ("process has", "it") if value == 1 else ("processes have", "them")
+    reason = f"{value} {who} ended and nobody has waited for {whom}"
     action = "" if status == OK else "find their parent (ps -eo ppid,stat), and end that"
     return [Result(status, reason, action, value=value, unit="processes", threshold=threshold)]
