@@ -113,6 +113,9 @@ class Daemon:
         self.calm_rounds = 0
         self.over = False
         self.hurried = True
+        """Somebody has said now (SIGHUP): obeyed by the next round."""
+        self.at_once = False
+        """This round asks everybody."""
         self.kernel_log: xid.KernelLog | None = None
         self.workers: dict[str, Worker] = {}
         self.messenger = Worker(self._deliver)
@@ -190,7 +193,10 @@ class Daemon:
             self.over = True
 
     def _open_round(self, now: float) -> None:
-        if self.hurried:
+        # Whoever says now while this round begins is heard by the next: the flag is taken before it is obeyed.
+        self.at_once = self.hurried
+        if self.at_once:
+            self.hurried = False
             self._take_orders()
         self.round_at, self.round_open = now, True
         for name, worker in self.workers.items():
@@ -205,10 +211,9 @@ class Daemon:
             if failed:
                 self._take(name, failed)
         self._take_kernel_log()
-        self.hurried = False
 
     def _due(self, name: str, now: float) -> bool:
-        if self.hurried or name not in self.asked_at:
+        if self.at_once or name not in self.asked_at:
             return True
         unsure = any(not track.settled for key, track in self.watch.tracks.items() if check_of(key[0]).sampler == name)
         every_s = 0.0 if unsure else LATER_S if name in self.later else SAMPLERS[name].every_s
