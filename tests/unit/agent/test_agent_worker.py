@@ -19,6 +19,9 @@ from muster.agent.worker import Sample, Worker
 
 from tests.frozen import Frozen
 
+GONE_WITHIN_S = 30.0
+"""A process that was sent SIGKILL needs the processor once more."""
+
 
 @pytest.fixture
 def make() -> Iterator[Callable[..., Worker]]:
@@ -100,12 +103,13 @@ def test_what_it_has_started_is_killed_with_it(make: Callable[..., Worker], tmp_
         pid = os.fork()
         if pid == 0:
             os.setsid()
-            pid_file.write_text(str(os.getpid()))
+            pid_file.write_text(f"{os.getpid()} {processes.start_ticks(os.getpid())}")
             time.sleep(600)
         time.sleep(600)
 
     assert sample(make(question), 2.0).failure is not None
-    assert not processes.lives(int(pid_file.read_text()), processes.start_ticks(int(pid_file.read_text())))
+    pid, ticks = map(int, pid_file.read_text().split())
+    assert processes.wait_gone(pid, ticks, GONE_WITHIN_S)
 
 
 def test_one_that_crashes_says_how(make: Callable[..., Worker]) -> None:

@@ -12,6 +12,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from muster.agent import processes
 from muster.agent.health import disks, links, network, system, tasks
 from muster.agent.health.catalogue import BY_NAME
 from muster.agent.health.settings import parse
@@ -78,10 +79,11 @@ def test_what_waits_in_the_kernel_is_found_by_pid_and_start(file_system: Frozen)
 
         def waiting() -> list[dict[str, object]]:
             found: list[dict[str, object]] = tasks.read(settings, print)["waiting"]
-            return [one for one in found if one["pid"] == writer.pid]
+            # Before it is dd it is a shell, which may wait for a moment as well.
+            return [one for one in found if (one["pid"], one["name"]) == (writer.pid, "dd")]
 
         (one,) = until(waiting, "it waits")
-        assert one["name"] == "dd"
+        assert one["start_ticks"] == processes.start_ticks(writer.pid)
     finally:
         file_system.thaw()
         writer.wait(30)
