@@ -39,7 +39,7 @@ def read(settings: Settings, doing: Callable[[str], None]) -> dict[str, Any]:
         path = os.path.join(settings.own_checks, name)
         if name.startswith(".") or not os.path.isfile(path):
             continue
-        if not os.access(path, os.X_OK) and _is_none(path):
+        if not os.access(path, os.X_OK) and not _is_program(path):  # a README beside the checks
             continue
         doing(path)
         found[name] = _outcome(path, env)
@@ -60,10 +60,13 @@ def _outcome(path: str, env: dict[str, str]) -> dict[str, Any]:
     return {"code": code, "output": output.partition("\n")[0].partition("|")[0].strip()}
 
 
-def _is_none(path: str) -> bool:
-    """Whether a file that is not executable was never meant to be: a README beside the checks."""
-    with open(path, "rb") as file:
-        return file.read(2) not in (b"#!", b"\x7fE")
+def _is_program(path: str) -> bool:
+    """Whether a file could be run if it were executable; one that cannot be read is taken for one."""
+    try:
+        with open(path, "rb") as file:
+            return file.read(2) in (b"#!", b"\x7fE")
+    except OSError:
+        return True
 
 
 def own(facts: dict[str, Any], ask: Ask) -> list[Result]:
