@@ -34,7 +34,8 @@ options:
         C(disks.raid) of C(test_raid) in C(test_disks.py).
       - Their functions take Testinfra's fixture C(host). Of the host's variables, C(host.ansible.get_variables()) gives
         C(muster_health), and C(muster_verify), what is known of how the node is to be (C(agent), the version; C(gpus),
-        by uuid; C(jobs) that it has been leased to).
+        by uuid; C(jobs) that it has been leased to). C(host.run) waits 90 seconds at most; C(host.ansible) runs no
+        modules here.
     type: list
     elements: path
     default: []

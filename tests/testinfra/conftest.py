@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The nodes that are to be verified. Needs pytest and Testinfra only: not Muster, not Ansible.
+"""The nodes that are to be verified. Needs pytest and Testinfra, and no Muster.
 
     pytest tests/testinfra --hosts=ansible://all --ansible-inventory=hosts.yml
 
