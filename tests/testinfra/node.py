@@ -62,7 +62,6 @@ class Node:
             if monitor and monitor["unit"]:
                 self.systemd(monitor["unit"])
         self.free_gb()
-        self.clock_skew_s()
         self.ranks()
 
     def run(self, command: str, *words: str, timeout_s: int = COMMAND_TIMEOUT_S, anew: bool = False) -> Done:
