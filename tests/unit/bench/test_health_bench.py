@@ -16,6 +16,7 @@ import pytest
 from muster.store import DirectoryStore
 
 from tests.bench import monitor, reports
+from tests.unit.agent.node import until
 
 
 def test_all_reports_are_entered_in_one_transaction_each_time(tmp_path: Path) -> None:
@@ -54,8 +55,7 @@ def test_a_tree_is_a_process_and_all_that_descends_from_it() -> None:
             tree = monitor.Tree("a shell", parent.pid)
             assert tree.pids() == [parent.pid, child]
             tree.begin()
-            while not tree.used_s:  # for as long as the child needs for a tick
-                tree.sample()
+            until(lambda: tree.sample() or tree.used_s, "the child has had a tick of the processor")
             assert tree.rss_mib[-1] > monitor.memory_of(parent.pid)[0]
         finally:
             os.kill(child, signal.SIGKILL)
