@@ -9,7 +9,7 @@ from ..plugin_utils.fleet_action import FleetAction
 
 try:
     from ..module_utils.door.call import Call, Result
-    from ..module_utils.health import Checkup, look_at
+    from ..module_utils.health import Checkup, look_at, unwatched
     from ..module_utils.model import counted, natural
     from ..plugin_utils.columns import columns
 except ImportError:  # FleetAction says what is missing
@@ -48,9 +48,8 @@ class ActionModule(FleetAction):
         changes, drains = cluster.judge_nodes(verdicts, drain=call.params["auto_drain"])
         for line in _table(found):
             call.say(line)
-        unwatched = [name for name, one in found.items() if one.unwatched]
-        if unwatched and call.params["source"] == "auto":
-            call.say(f"nobody watches {', '.join(unwatched)}, which was looked at now: run monitor.yml")
+        for line in unwatched(found) if call.params["source"] == "auto" else ():
+            call.say(line)
         for name, one in found.items():
             if one.skewed:
                 call.warn(f"the clock of {name} is {one.skew_s:+.1f} s from ours")

@@ -13,14 +13,14 @@ import typer
 
 from ..agent.version import COLLECTION_VERSION
 from ..cluster import Cluster, View, open_cluster, unknown_node
-from ..health import Steering, look_at, steer
+from ..health import Steering, look_at, steer, unwatched
 from ..health import clear as clear_faults
 from ..model import ENDED, MusterError, counted, utc_now
 from ..store import actor, default_location
 from . import logs as job_logs
 from .cancel import cancel as cancel_jobs
 from .cancel import sentence
-from .health import health_page, health_table, monitors_table, unwatched
+from .health import health_page, health_table, monitors_table
 from .options import AsJson, Store
 from .output import clear_screen, never_fail_to_encode, say, show, show_json
 from .page import job_page

@@ -35,15 +35,6 @@ def health_table(found: Mapping[str, Checkup]) -> RenderableType:
     return table
 
 
-def unwatched(found: Mapping[str, Checkup]) -> list[str]:
-    """A line for each reason for which nodes were looked at that ought to be watched."""
-    nodes: dict[str, list[str]] = {}
-    for name, one in found.items():
-        if one.unwatched:
-            nodes.setdefault(one.unwatched, []).append(name)
-    return [f"{why} on {', '.join(names)}, which was looked at now: run monitor.yml" for why, names in nodes.items()]
-
-
 def health_page(one: Checkup) -> list[RenderableType]:
     """Everything that was looked at on one node, and its GPUs."""
     report = one.report or {}

@@ -5,6 +5,6 @@
 
 from __future__ import annotations
 
-from .ask import Checkup, Source, Steering, clear, look_at, steer, trouble
+from .ask import Checkup, Source, Steering, clear, look_at, steer, trouble, unwatched
 
-__all__ = ["Checkup", "Source", "Steering", "clear", "look_at", "steer", "trouble"]
+__all__ = ["Checkup", "Source", "Steering", "clear", "look_at", "steer", "trouble", "unwatched"]

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -72,6 +72,15 @@ class Checkup:
             last_check=None if age_s is None else iso(self.heard_at - timedelta(seconds=age_s)),
             alerts=[Alert.model_validate(one) for one in self.report.get("alerts", [])[:MOST_ALERTS]],
         )
+
+
+def unwatched(found: Mapping[str, Checkup]) -> list[str]:
+    """A line for each reason for which nodes were looked at that ought to be watched."""
+    nodes: dict[str, list[str]] = {}
+    for name, one in found.items():
+        if one.unwatched:
+            nodes.setdefault(one.unwatched, []).append(name)
+    return [f"{why} on {', '.join(names)}, which was looked at now: run monitor.yml" for why, names in nodes.items()]
 
 
 def look_at(
