@@ -49,6 +49,8 @@ test: .venv/test.stamp  ## run all tests (as root on Debian also those on real n
 
 verify: .venv/runtime.stamp  ## test whether the nodes of an inventory are as they are to be (INVENTORY=hosts.yml)
 	@test -n '$(INVENTORY)' || { echo 'Which nodes? make verify INVENTORY=hosts.yml'; exit 2; }
+	@# Ansible warns of an inventory that is not there, and is content with no nodes at all.
+	@case '$(INVENTORY)' in *,*) ;; *) test -e '$(INVENTORY)' || { echo 'There is no inventory $(INVENTORY)'; exit 2; };; esac
 	ansible-playbook playbooks/verify.yml --inventory '$(INVENTORY)'
 
 lint:  ## run ruff, mypy, import floors, yamllint, ansible-lint and the documentation lint
