@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
 import pytest
@@ -17,7 +18,7 @@ from muster.agent.health.catalogue import BY_NAME
 
 from tests.fakenvml import FakeNvml
 from tests.integration.lab.fleet import Fleet
-from tests.integration.lab.watching import QUICK, UNIT, health, until
+from tests.integration.lab.watching import QUICK, UNIT, become, health, until, verdicts
 from tests.lab import faults
 from tests.lab.pytorch import PYTHON
 
@@ -265,29 +266,9 @@ def row_of(report: dict[str, Any], check: str) -> dict[str, Any]:
 
 
 def look_now(nodes: list[Node]) -> None:
+    """What is looked at seldom is looked at now."""
     for node in nodes:
         node.shell(f"systemctl reload {UNIT}")
-
-
-def verdicts(fleet: Fleet) -> dict[str, tuple[str, str]]:
-    """Of each node, its state and what is worst."""
-    reports = health(fleet)
-    return {name: (one["state"], one["reason"] and one["checks"][0]["check"]) for name, one in reports.items()}
-
-
-def become(nodes: list[Node], wanted: dict[str, tuple[str, str]], seldom: list[Node]) -> dict[str, Any]:
-    """Wait until the nodes are so, and give what they say then."""
-    fleet = nodes[0].fleet
-
-    def now() -> dict[str, tuple[str, str]]:
-        return {name: verdict for name, verdict in verdicts(fleet).items() if name in wanted}
-
-    def there() -> bool:
-        look_now(seldom)
-        return now() == wanted
-
-    until(there, lambda: (now(), wanted))
-    return health(fleet)
 
 
 def stays_latched(node: Node, check: str) -> None:
@@ -304,13 +285,13 @@ def test_every_fault_is_seen_says_what_to_do_and_goes_by_the_rules(nodes: list[N
     fleet = nodes[0].fleet
     assert {fault.check.replace("own.ours", "own") for fault in FAULTS} | ELSEWHERE == set(BY_NAME)
     well = {node.name: (WELL, "") for node in nodes}
-    become(nodes, well, [])
+    become(fleet, well)
     for first in range(0, len(FAULTS), len(nodes)):
         pairs = list(zip(nodes, FAULTS[first : first + len(nodes)], strict=False))
-        seldom = [node for node, fault in pairs if fault.seldom]
+        nudge = partial(look_now, [node for node, fault in pairs if fault.seldom])
         for node, fault in pairs:
             fault.inject(node)
-        found = become(nodes, {node.name: (fault.state, fault.check) for node, fault in pairs}, seldom)
+        found = become(fleet, {node.name: (fault.state, fault.check) for node, fault in pairs}, nudge)
         for node, fault in pairs:
             report = found[node.name]
             assert fault.reason in report["reason"], fault.check
@@ -323,7 +304,7 @@ def test_every_fault_is_seen_says_what_to_do_and_goes_by_the_rules(nodes: list[N
                     stays_latched(node, fault.check)
                 assert verdicts(fleet)[node.name][0] == fault.state, f"{fault.check} is not over by itself"
                 fleet.run(sys.executable, "-m", "muster.cli", "health", node.name, "--clear", fault.check)
-        become(nodes, well, seldom)
+        become(fleet, well, nudge)
 
 
 def test_a_training_environment_that_is_broken_is_found(nodes: list[Node]) -> None:
@@ -340,8 +321,9 @@ def test_a_training_environment_that_is_broken_is_found(nodes: list[Node]) -> No
     assert report["state"] == WELL
     assert "computes on the CPU" in row_of(report, "torch.ready")["reason"]
     node.shell(set_python.format("/usr/bin/python3"))
-    found = become(nodes, {node.name: (UNHEALTHY, "torch.ready")}, [node])[node.name]
+    nudge = partial(look_now, [node])
+    found = become(node.fleet, {node.name: (UNHEALTHY, "torch.ready")}, nudge)[node.name]
     assert "PyTorch does not work: ModuleNotFoundError: No module named 'torch'" in found["reason"]
     assert "import torch" in found["action"]
     node.shell(set_python.format(PYTHON))
-    become(nodes, {node.name: (WELL, "")}, [node])
+    become(node.fleet, {node.name: (WELL, "")}, nudge)

@@ -28,10 +28,11 @@ QUICK = {
 Document = dict[str, Any]
 
 
-def health(fleet: Fleet, *words: str) -> dict[str, Document]:
+def health(fleet: Fleet) -> dict[str, Document]:
     """What `muster health` says, by node."""
-    shown = fleet.run(sys.executable, "-m", "muster.cli", "health", "--json", *words)
-    return {one["node"]: one["report"] or {"state": "silent", "reason": one["error"]} for one in json.loads(shown.out)}
+    shown = fleet.run(sys.executable, "-m", "muster.cli", "health", "--json")
+    silent = {"state": "silent", "reason": "", "checks": []}
+    return {one["node"]: one["report"] or silent for one in json.loads(shown.out)}
 
 
 def until(look: Callable[[], Any], what: Callable[[], Any]) -> Any:
@@ -43,15 +44,20 @@ def until(look: Callable[[], Any], what: Callable[[], Any]) -> Any:
     return seen
 
 
-def become(fleet: Fleet, wanted: dict[str, tuple[str, str]]) -> dict[str, Document]:
-    """Wait until each node is so (state, worst check)."""
+def verdicts(fleet: Fleet) -> dict[str, tuple[str, str]]:
+    """Of each node, its state and the check that is worst."""
+    reports = health(fleet)
+    return {name: (one["state"], one["checks"][0]["check"] if one["reason"] else "") for name, one in reports.items()}
+
+
+def become(
+    fleet: Fleet, wanted: dict[str, tuple[str, str]], nudge: Callable[[], None] = lambda: None
+) -> dict[str, Document]:
+    """Wait until each node is so (state, worst check), and give what they say then. `nudge`: done before each look."""
 
     def now() -> dict[str, tuple[str, str]]:
-        return {name: (one["state"], _worst(one)) for name, one in health(fleet).items() if name in wanted}
+        nudge()
+        return {name: verdict for name, verdict in verdicts(fleet).items() if name in wanted}
 
-    until(lambda: now() == wanted, now)
+    until(lambda: now() == wanted, lambda: (verdicts(fleet), wanted))
     return health(fleet)
-
-
-def _worst(report: Document) -> str:
-    return str(report["checks"][0]["check"]) if report["reason"] else ""
