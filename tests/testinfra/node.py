@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+import posixpath
 import shlex
 import time
 from typing import Any, NamedTuple
@@ -111,7 +112,7 @@ class Node:
     @property
     def state_dir(self) -> str:
         """Where the agent keeps what it knows."""
-        return str(self.variables.get("muster_state_dir") or "/var/lib/muster")
+        return posixpath.abspath(str(self.variables.get("muster_state_dir") or "/var/lib/muster"))
 
     @property
     def agent_file(self) -> str:
@@ -187,8 +188,11 @@ class Node:
         for line in self.run(_RANKS, anew=anew).stdout.splitlines():
             pid, *settings = line.split("\t")
             environment = dict(setting.partition("=")[::2] for setting in settings)
-            # Nodes that are pretended share a machine. What is just becoming another program has no environment.
-            if "MUSTER_JOB_ID" in environment and environment.get("MUSTER_NODE", self.name) == self.name:
+            # Nodes that are pretended share a machine, and so may two clusters that each have a state directory there.
+            own = environment.get("MUSTER_NODE", self.name) == self.name
+            own = own and environment.get("MUSTER_STATE_DIR", self.state_dir) == self.state_dir
+            # What is just becoming another program has no environment.
+            if "MUSTER_JOB_ID" in environment and own:
                 found[int(pid)] = (environment["MUSTER_JOB_ID"], environment.get("MUSTER_ATTEMPT", ""))
         return found
 
@@ -202,7 +206,8 @@ class Node:
 
 _RANKS = r"""
 for directory in $(grep -slz '^MUSTER_JOB_ID=' /proc/[0-9]*/environ | sed 's|/environ$||'); do
-  own=$(tr '\0' '\n' 2>/dev/null < $directory/environ | grep -E '^MUSTER_(JOB_ID|ATTEMPT|NODE)=' | tr '\n' '\t')
+  own=$(tr '\0' '\n' 2>/dev/null < $directory/environ |
+    grep -E '^MUSTER_(JOB_ID|ATTEMPT|NODE|STATE_DIR)=' | tr '\n' '\t')
   test -z "$own" || printf '%%s\t%%s\n' "${directory#/proc/}" "$own"
 done
 """

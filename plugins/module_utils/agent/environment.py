@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .accounts import Account
+    from .layout import Layout
 
     Document = dict[str, Any]
 
@@ -33,7 +34,7 @@ def base(account: Account) -> dict[str, str]:
     }
 
 
-def of_rank(spec: Document, process: Document, account: Account, error_file: str) -> dict[str, str]:
+def of_rank(layout: Layout, spec: Document, process: Document, account: Account, error_file: str) -> dict[str, str]:
     """Return the whole environment of one rank. The job's own variables win over all but Muster's."""
     env = base(account)
     env["TORCHELASTIC_ERROR_FILE"] = error_file
@@ -43,6 +44,7 @@ def of_rank(spec: Document, process: Document, account: Account, error_file: str
         env["NCCL_SOCKET_IFNAME"] = env["GLOO_SOCKET_IFNAME"] = interface
     env.update(process["env"])
     env.update(record.markers(spec))
+    env["MUSTER_STATE_DIR"] = layout.state_dir
     return env
 
 

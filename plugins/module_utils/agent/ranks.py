@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .accounts import Account
+    from .layout import Layout
     from .processes import Process
 
     Document = dict[str, Any]
@@ -31,9 +32,10 @@ SHORTEST_SECRET = 4
 class Ranks:
     """The rank processes of one attempt. `documents` is what the status shows of them, in the order of the plan."""
 
-    def __init__(self, spec: Document, directory: str, account: Account) -> None:
+    def __init__(self, layout: Layout, spec: Document, account: Account) -> None:
+        self._layout = layout
         self._spec = spec
-        self._directory = directory
+        self._directory = layout.attempt(spec["job"], spec["attempt"])
         self._account = account
         values = {process["env"].get(name, "") for process in spec["processes"] for name in spec["secrets"]}
         self._secrets = sorted((value for value in values if len(value) >= SHORTEST_SECRET), key=len, reverse=True)
@@ -174,7 +176,7 @@ class Ranks:
 
     def _spawn(self, process: Document, log: str) -> int:
         error_file = self._error_file(process["rank"])
-        env = environment.of_rank(self._spec, process, self._account, error_file)
+        env = environment.of_rank(self._layout, self._spec, process, self._account, error_file)
         cwd = environment.working_directory(self._spec, self._account)
         output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         supervisor = os.getpid()

@@ -210,7 +210,7 @@ class Supervisor:
     def _start(self, account: Account) -> None:
         self._locks.confirm()
         self._hand_over(account)
-        self._ranks = Ranks(self._spec, self._directory, account)
+        self._ranks = Ranks(self._layout, self._spec, account)
         self.status["ranks"] = self._ranks.documents
         self.status["started_at"] = now()
         self.status["failure"] = self._ranks.start()

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -27,6 +28,17 @@ def muster(site, *words):
     command = [sys.executable, "-m", "muster.cli", *words]
     done = subprocess.run(command, env=site.environment, check=False, capture_output=True, text=True)
     return done.returncode, done.stdout + done.stderr
+
+
+@contextlib.contextmanager
+def left_behind(node, state_dir):
+    """A process of a job that nobody knows."""
+    markers = {"MUSTER_JOB_ID": "0gone000", "MUSTER_ATTEMPT": "1", "MUSTER_NODE": node}
+    with subprocess.Popen(["sleep", "600"], env=markers | {"MUSTER_STATE_DIR": str(state_dir)}) as process:
+        try:
+            yield
+        finally:
+            process.kill()
 
 
 def changed(run):
@@ -153,10 +165,14 @@ def test_verify_says_by_node_and_fact_what_is_wrong_and_changes_nothing(watched)
     assert "3 nodes of 3 not as they are to be: n1: monitor_running; n2: monitor_running; n3: monitor_running" in said
     assert "no monitor runs: `muster daemon start n2`, or monitor.yml" in said
     assert watched.play("monitor", muster_health=QUICK).rc == 0
-    well = watched.play("verify", "-v", muster_health=QUICK)
+    with left_behind("n1", "/another/cluster"):
+        well = watched.play("verify", "-v", muster_health=QUICK)
     assert well.rc == 0, well.out
     assert "3 nodes as they are to be" in well.out
     assert not changed(well)
+    with left_behind("n1", watched.directory / "nodes" / "n1"):
+        found = watched.play("verify", muster_health=QUICK)
+    assert "1 node of 3 not as they are to be: n1: no_orphan_rank" in " ".join(found.out.split())
 
 
 def test_verify_runs_the_tests_of_the_user_too(watched):

@@ -26,7 +26,8 @@ def test_a_restart_that_is_not_possible_ends_the_job_and_says_why(site):
     data = site.directory / "data"
     data.mkdir()
     run = site.play(
-        "launch", job=JOB | {"command": ["sh", "-c", f"rm -r {data}; exit 7"], "cwd": str(data), "nodes": 1}
+        "launch",
+        job=JOB | {"command": ["sh", "-c", f"rm -r {data}; exit 7"], "cwd": str(data), "nodes": 1, "slots_per_node": 1},
     )
     assert run.rc != 0
     job = site.jobs()["again"]

@@ -67,7 +67,7 @@ def test_a_rank_gets_the_environment_of_the_plan_and_nothing_of_the_caller(node:
     assert (env["USER"], env["LOGNAME"], env["HOME"], env["SHELL"]) == (me.pw_name, me.pw_name, me.pw_dir, me.pw_shell)
     assert (env["NCCL_SOCKET_IFNAME"], env["GLOO_SOCKET_IFNAME"]) == ("lo", "lo")
     assert (env["MUSTER_JOB_ID"], env["MUSTER_ATTEMPT"], env["MUSTER_EPOCH"]) == (spec["job"], "1", str(spec["epoch"]))
-    assert env["MUSTER_NODE"] == "n1"
+    assert (env["MUSTER_NODE"], env["MUSTER_STATE_DIR"]) == ("n1", str(node.state_dir))
     assert env["TORCHELASTIC_ERROR_FILE"] == str(node.directory(spec) / "errors" / "error-0.json")
 
 
