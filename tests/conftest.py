@@ -37,8 +37,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(optionalhook=True)  # not there where tests run in one process
 def pytest_xdist_auto_num_workers() -> int:
-    """Tests wait for nodes, ssh and Ansible most of the time."""
-    return min(max(3, os.cpu_count() or 1), 8)
+    return min(max(2, os.cpu_count() or 1), 8)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -9,7 +9,7 @@ from ..plugin_utils.fleet_action import FleetAction
 
 try:
     from ..module_utils.door.call import Call, Result
-    from ..module_utils.health import Checkup, look_at, unwatched
+    from ..module_utils.health import HEADINGS, cells, look_at, unwatched
     from ..module_utils.model import counted, natural
     from ..plugin_utils.columns import columns
 except ImportError:  # FleetAction says what is missing
@@ -46,7 +46,7 @@ class ActionModule(FleetAction):
         # Of those that do not answer, the state says so already; what was found of them last is all that is known.
         verdicts = {name: found[name].health for name in reached}
         changes, drains = cluster.judge_nodes(verdicts, drain=call.params["auto_drain"])
-        for line in _table(found):
+        for line in columns([HEADINGS, *map(cells, found.values())]) if found else ():
             call.say(line)
         for line in unwatched(found) if call.params["source"] == "auto" else ():
             call.say(line)
@@ -86,17 +86,3 @@ def _verdict(document: Result | None) -> tuple[object, ...]:
     health = (document or {}).get("health") or {}
     alerts = [(alert["check"], alert["entity"], alert["status"]) for alert in health.get("alerts", [])]
     return health.get("state"), health.get("check"), health.get("vital"), alerts
-
-
-def _table(found: dict[str, Checkup]) -> list[str]:
-    if not found:
-        return []
-    rows = [("NODE", "HEALTH", "SCORE", "LAST CHECK", "FINDING", "ACTION")]
-    for name, one in found.items():
-        health = one.health
-        age_s = (one.report or {}).get("age_s")
-        seen = "-" if age_s is None else "just now" if health.source == "live" else f"{age_s:.0f} s ago"
-        score = "-" if health.score is None else str(health.score)
-        worst = f"{health.check}: {health.reason}" if health.check else health.reason
-        rows.append((name, health.state, score, seen, worst or "-", health.action or "-"))
-    return columns(rows)

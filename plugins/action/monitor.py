@@ -5,21 +5,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from ..plugin_utils.fleet_action import WOULD_INSTALL, FleetAction
 
 try:
     import json
     from functools import partial
 
-    from ..module_utils.agent.errors import AgentError
-    from ..module_utils.agent.health.catalogue import BY_NAME
-    from ..module_utils.agent.health.settings import parse
-    from ..module_utils.cluster import Cluster
-    from ..module_utils.door.call import Call, Result, plain
-    from ..module_utils.model import InvalidInput, counted, natural
+    from ..module_utils.door.call import Call, Result
+    from ..module_utils.model import counted, natural
     from ..module_utils.remote import AgentReply, fan_out
+    from ..plugin_utils.monitor_settings import settings_of
 except ImportError:  # FleetAction says what is missing
     pass
 
@@ -45,7 +40,7 @@ class ActionModule(FleetAction):
         hosts = list(self.fleet.play_hosts if call.params["hosts"] is None else call.params["hosts"])
         self.fleet.prepare(hosts)
         state = call.params["state"]
-        settings = self._settings(call.cluster(), hosts) if state == "present" else {}
+        settings = settings_of(self.fleet, call.cluster(), hosts) if state == "present" else {}
         outcomes = fan_out(
             {name: partial(self._ask, name, state, settings.get(name), call.check_mode) for name in hosts}
         )
@@ -87,32 +82,6 @@ class ActionModule(FleetAction):
             result |= {"failed": True, "failures": failures}
             result["msg"] = f"the monitor of {counted(len(failures), 'node')} of {len(hosts)} is not {state}: {told}"
         return result
-
-    def _settings(self, cluster: Cluster, hosts: list[str]) -> dict[str, Result]:
-        """What the variables of each host ask for, checked before any node is told."""
-        known = cluster.nodes()
-        settings, faults = {}, {}
-        for name in hosts:
-            asked = plain(self.fleet.variable(name, "muster_health", {}))
-            try:
-                if not isinstance(asked, Mapping):
-                    raise AgentError("bad_settings", f"muster_health must be a mapping, not {asked!r}")
-                expect = {"gpus": len(known[name].gpus)} if name in known else {}
-                given = asked.get("expect", {})
-                wanted = {**expect, **given} if isinstance(given, Mapping) else given
-                settings[name] = {"node": name, **self._alerts(name), **asked, "expect": wanted}
-                parse(settings[name], BY_NAME)
-            except AgentError as error:
-                faults.setdefault(error.message, []).append(name)
-        if faults:
-            told = "; ".join(f"{', '.join(names)}: {message}" for message, names in faults.items())
-            raise InvalidInput(told, "correct muster_health; docs/health.md has all that it may say")
-        return settings
-
-    def _alerts(self, name: str) -> Result:
-        """Where alerts go, if that is said apart from all else."""
-        asked = {key: plain(self.fleet.variable(name, f"muster_{key}", None)) for key in ("alert_command", "alert_url")}
-        return {key: value for key, value in asked.items() if value is not None}
 
     def _ask(self, name: str, state: str, settings: Result | None, dry_run: bool) -> AgentReply:
         words = ["monitor", "--action", ACTIONS.get(state, "status")]

@@ -20,6 +20,7 @@ try:
     from ..module_utils.model import InvalidInput, counted, natural
     from ..module_utils.remote import Outcome, Reply, fan_out
     from ..plugin_utils.columns import columns
+    from ..plugin_utils.monitor_settings import settings_of
 except ImportError:  # FleetAction says what is missing
     pass
 
@@ -90,10 +91,11 @@ class ActionModule(FleetAction):
     def _variables(self, cluster: Cluster, hosts: list[str]) -> dict[str, dict[str, Any]]:
         """What tests see of each host: its own variables where they tell how it is to be, and what the state knows."""
         known = cluster.nodes()
+        settings = settings_of(self.fleet, cluster, hosts)
         told = {}
         for name in hosts:
             access = self.fleet.access(name)
-            expected: dict[str, Any] = {"agent": self.fleet.version}
+            expected: dict[str, Any] = {"agent": self.fleet.version, "settings": settings[name]}
             if name in known:
                 expected |= {"gpus": [gpu.uuid for gpu in known[name].gpus], "jobs": []}
             told[name] = {

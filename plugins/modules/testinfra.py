@@ -12,8 +12,8 @@ short_description: Tests whether nodes are as they are to be
 description:
   - Runs the collection's tests of nodes, and your own, with Testinfra. It changes nothing.
   - "The facts that are tested: C(ssh), C(python), C(agent) (there, and of this version), C(file_modes),
-    C(monitor_enabled), C(monitor_running), C(report) (fresh), C(health), C(gpus) (those of the inventory and the
-    state), C(disk), C(clock) and C(no_orphan_rank)."
+    C(monitor_enabled), C(monitor_running), C(monitor_settings) (those of the inventory), C(report) (fresh), C(health),
+    C(gpus) (those of the inventory and the state), C(disk), C(clock) and C(no_orphan_rank)."
   - A fact that cannot be told because another one is wrong is skipped, so that the one to mend stands alone.
 version_added: 0.1.0
 author:

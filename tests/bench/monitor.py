@@ -38,6 +38,8 @@ GPUS = 8
 INTERVAL_S = 30
 SETTLES_S = 30.0
 SAMPLE_S = 1.0
+FEWEST = 2
+"""Samples."""
 MOST_OF_A_CORE = 0.005
 MOST_MIB = 40.0
 PEER = "nvitop-exporter"
@@ -131,16 +133,21 @@ def measured(place: Path, seconds: float, settles_s: float = SETTLES_S, peer: bo
             theirs = stack.enter_context(running(exporter, place / "peer.log", environment))
             trees.append(Tree(PEER, theirs.pid))
         time.sleep(settles_s)
+        report = state / "monitor" / "report.json"
+        while not report.exists():  # on a machine that has much else to do
+            if ours.poll() is not None:
+                raise RuntimeError(f"the monitor has ended: {(place / 'ours.log').read_text()}")
+            time.sleep(SAMPLE_S)
         for tree in trees:
             tree.begin()
         until = time.monotonic() + seconds
-        while time.monotonic() < until:
+        while time.monotonic() < until or len(trees[0].rss_mib) < FEWEST:
             for tree in trees:
                 tree.sample()
             time.sleep(SAMPLE_S)
-        report = json.loads((state / "monitor" / "report.json").read_text())
-        if len(report["gpus"]) != GPUS:
-            raise RuntimeError(f"the monitor does not see the GPUs: {report['reason']}")
+        said = json.loads(report.read_text())
+        if len(said["gpus"]) != GPUS:
+            raise RuntimeError(f"the monitor does not see the GPUs: {said['reason']}")
     return trees
 
 

@@ -221,6 +221,7 @@ class Lab:
         public_key = self.key.with_suffix(".pub").read_text()
         write_layer(self.directory / "layer", Path(self.record.rootfs), self.record.addresses, public_key)
         self.network.up(self.record.addresses)
+        self.cgroup.make().weigh(len(self.record.addresses))
         self.each(self._make_disk)
         client.write_ssh_files(self)
         self.each(lambda node: self.start(node.name))

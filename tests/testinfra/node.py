@@ -19,6 +19,8 @@ AGENT_TIMEOUT_S = 60
 COMMAND_TIMEOUT_S = 20
 KILL_AFTER_S = 2
 TIMED_OUT = 124
+USUAL_STATE_DIR = "/var/lib/muster"
+USUAL_SETTINGS = "/etc/muster/agent.json"
 BEGIN = "MUSTER-BEGIN"
 """What login scripts print comes before it."""
 
@@ -62,6 +64,7 @@ class Node:
             self.answer("health", "--source", "daemon")
             if monitor and monitor["unit"]:
                 self.systemd(monitor["unit"])
+        self.settings()
         self.free_gb()
         self.ranks()
 
@@ -112,7 +115,7 @@ class Node:
     @property
     def state_dir(self) -> str:
         """Where the agent keeps what it knows."""
-        return posixpath.abspath(str(self.variables.get("muster_state_dir") or "/var/lib/muster"))
+        return posixpath.abspath(str(self.variables.get("muster_state_dir") or USUAL_STATE_DIR))
 
     @property
     def agent_file(self) -> str:
@@ -155,6 +158,17 @@ class Node:
     def monitor(self) -> Document:
         """How the monitor is, as the agent's verb says."""
         return dict(self.ask("monitor", "--action", "status")["monitor"])
+
+    def settings(self) -> Document | None:
+        """What the monitor goes by; None where it has no file of settings, nothing where that is no JSON."""
+        usual = self.state_dir == USUAL_STATE_DIR
+        done = self.run("cat %s", USUAL_SETTINGS if usual else f"{self.state_dir}/agent.json")
+        if done.rc != 0:
+            return None
+        try:
+            return dict(json.loads(done.stdout))
+        except (ValueError, TypeError):
+            return {}
 
     @property
     def report(self) -> Document:

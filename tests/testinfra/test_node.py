@@ -91,6 +91,20 @@ def test_monitor_running(node: Node) -> None:
         wrong(f"no monitor runs: `muster daemon start {node.name}`, or monitor.yml")
 
 
+def test_monitor_settings(node: Node) -> None:
+    """It goes by what the inventory says now."""
+    wanted = node.expected.get("settings")
+    if wanted is None:
+        pytest.skip("only verify.yml knows what monitor.yml would write")
+    found = node.settings()
+    if found is None:
+        pytest.skip("no monitor is set up")
+    # Their values may hold secrets, so only names are told.
+    other = [key for key in sorted({*wanted, *found}) if found.get(key) != wanted.get(key)]
+    if other:
+        wrong(f"its settings differ from the inventory's in {', '.join(other)}: run monitor.yml")
+
+
 def test_report(node: Node) -> None:
     """The monitor has looked at the node lately."""
     if node.monitor["pid"] is None:

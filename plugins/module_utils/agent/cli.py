@@ -48,6 +48,7 @@ One JSON object is written to stdout. Exit codes: 0 done; 64 usage; 65 bad spec;
 def main(argv: list[str]) -> int:
     """Answer one call; the exit code says how it went."""
     verb = None
+    began = now()
     try:
         if len(argv) > 1 and argv[1] in ("-h", "--help", "help"):
             _write(HELP.encode())
@@ -78,7 +79,14 @@ def main(argv: list[str]) -> int:
         code = INTERNAL
     if payload is not None:
         # The node's clock, so that whoever compares times of several nodes can tell how far apart they are.
-        head = {"protocol": PROTOCOL, "agent": version(), "now": now(), "verb": verb, "ok": code == 0}
+        head = {
+            "protocol": PROTOCOL,
+            "agent": version(),
+            "began": began,
+            "now": now(),
+            "verb": verb,
+            "ok": code == 0,
+        }
         _write(json.dumps({**head, **payload}).encode() + b"\n")
     return int(code)
 

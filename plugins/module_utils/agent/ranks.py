@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     Document = dict[str, Any]
 
 CANNOT_EXECUTE = 126
+STOPS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 SHORTEST_SECRET = 4
 """A shorter value would be found in every second word."""
 
@@ -180,8 +181,11 @@ class Ranks:
         cwd = environment.working_directory(self._spec, self._account)
         output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         supervisor = os.getpid()
+        # A stop that comes before the rank has its own ways with signals would meet the supervisor's, and be lost.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
         pid = os.fork()
         if pid:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
             os.close(output)
             return pid
         try:
@@ -201,6 +205,7 @@ class Ranks:
         # What is ignored here, by Python or by whoever began all this (nohup, a shell's &), exec would hand on.
         for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
             signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
         self._account.become()
         # A supervisor that dies takes its ranks along; after the change of user, which would undo it.
         processes.prctl(processes.PR_SET_PDEATHSIG, signal.SIGTERM)

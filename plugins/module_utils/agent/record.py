@@ -13,7 +13,7 @@ import contextlib
 import json
 import os
 
-from . import processes
+from . import files, processes
 from .clock import now
 from .version import PROTOCOL
 
@@ -31,19 +31,7 @@ SECRET = "********"
 
 def write_json(path: str, document: Document, mode: int = 0o644) -> None:
     """Replace `path` by the document: on disk before it is seen, and never seen in part. Raises OSError."""
-    temporary = f"{path}.{os.getpid()}.new"
-    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            os.fchmod(handle, mode)
-            file.write(json.dumps(document).encode() + b"\n")
-            file.flush()
-            os.fsync(handle)
-        os.replace(temporary, path)
-    except OSError:
-        if os.path.exists(temporary):
-            os.unlink(temporary)
-        raise
+    files.replace(path, json.dumps(document) + "\n", mode)
 
 
 def read_json(path: str) -> Document | None:

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 TICK_S = 5.0
 SWEEP_PAUSE_S = 0.25
 KILL_PAUSE_S = 0.02
-STACKS_S = 3.0  # what ranks here and on the other nodes need to write their stacks
+STACKS_S = 10.0  # what ranks here and on the other nodes need to write their stacks
 KILL_PATIENCE_S = 10.0  # what still lives then waits in the kernel: said in the record, and waited for
 PREFLIGHT_SHARE = 0.8  # of the gate's timeout: a hung preflight must still be reported in time
 
@@ -109,6 +109,8 @@ class Supervisor:
             if failed:
                 self._broken = True
                 self.status["failure"] = self._ranks.failure(failed[0])
+                if self._link.call:  # it may have failed of what this is about
+                    self.status["lost"] = self._link.call["lost"]
                 return self._finish("failed")
             if self._stop_wanted():
                 if self._shut_down():

@@ -11,9 +11,10 @@ from typing import Any
 from rich.console import RenderableType
 from rich.text import Text
 
-from ..health import Checkup
+from ..health import HEADINGS, Checkup, cells, last_check
+from ..model import length
 from .tables import Document, table_of
-from .words import memory, since
+from .words import memory
 
 HEALTH_STYLES = {"healthy": "green", "degraded": "yellow", "unhealthy": "bold red", "unknown": "dim"}
 CHECK_STYLES = {"OK": "green", "WARNING": "yellow", "CRITICAL": "bold red", "UNKNOWN": "magenta", "SKIPPED": "dim"}
@@ -21,17 +22,10 @@ CHECK_STYLES = {"OK": "green", "WARNING": "yellow", "CRITICAL": "bold red", "UNK
 
 def health_table(found: Mapping[str, Checkup]) -> RenderableType:
     """A line a node: its worst finding, and what to do about it."""
-    table = table_of("NODE", "HEALTH", "SCORE", "LAST CHECK", "FINDING", "ACTION")
-    for name, one in found.items():
-        health = one.health
-        table.add_row(
-            Text(name, "bold"),
-            Text(health.state, HEALTH_STYLES[health.state]),
-            Text("-" if health.score is None else str(health.score)),
-            Text(_last_check(one)),
-            Text(f"{health.check}: {health.reason}" if health.check else health.reason or "-"),
-            Text(health.action or "-"),
-        )
+    table = table_of(*HEADINGS)
+    for one in found.values():
+        name, state, *rest = cells(one)
+        table.add_row(Text(name, "bold"), Text(state, HEALTH_STYLES[state]), *map(Text, rest))
     return table
 
 
@@ -41,7 +35,7 @@ def health_page(one: Checkup) -> list[RenderableType]:
     health = one.health
     score = "" if health.score is None else f" ({health.score})"
     title = Text.assemble(
-        (one.node, "bold"), "  ", (f"{health.state}{score}", HEALTH_STYLES[health.state]), f"  {_last_check(one)}"
+        (one.node, "bold"), "  ", (f"{health.state}{score}", HEALTH_STYLES[health.state]), f"  {last_check(one)}"
     )
     parts: list[RenderableType] = [title]
     if health.reason:
@@ -65,7 +59,7 @@ def _checks(rows: Sequence[Document]) -> RenderableType:
             Text(row["check"]),
             Text(row["label"] or "-"),
             Text(row["status"], CHECK_STYLES[row["status"]]).append(f" ({', '.join(marks)})" if marks else "", "dim"),
-            Text("-" if row["for_s"] is None else since(row["for_s"])),
+            Text("-" if row["for_s"] is None else length(row["for_s"])),
             Text(row["reason"]),
             Text(row["action"] or "-"),
         )
@@ -102,9 +96,9 @@ def monitors_table(monitors: Mapping[str, Document]) -> RenderableType:
             Text(name, "bold"),
             Text("running", "green") if one["pid"] else Text("stopped", "yellow"),
             Text(str(one["pid"] or "-")),
-            Text("-" if one["uptime_s"] is None else since(one["uptime_s"])),
+            Text("-" if one["uptime_s"] is None else length(one["uptime_s"])),
             Text(by if one["enabled"] is not False else f"{by} (not at boot)"),
-            Text("never" if one["age_s"] is None else f"{since(one['age_s'])} ago"),
+            Text("never" if one["age_s"] is None else f"{length(one['age_s'])} ago"),
             Text(one["state"] or "-"),
         )
     return table
@@ -112,10 +106,3 @@ def monitors_table(monitors: Mapping[str, Document]) -> RenderableType:
 
 def _told(gpu: Mapping[str, Any], key: str, unit: str) -> str:
     return f"{gpu[key]:.0f}{unit}" if key in gpu else "-"
-
-
-def _last_check(one: Checkup) -> str:
-    age_s = (one.report or {}).get("age_s")
-    if age_s is None:
-        return "never"
-    return "just now" if one.health.source == "live" else f"{since(age_s)} ago"

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable
 from datetime import datetime
 
-from ..model import natural, parse
+from ..model import length, natural, parse
 
 Numbered = tuple[str, int, str]
 """A name taken apart: what comes before its last number, the number, what comes after."""
@@ -30,19 +30,7 @@ def took(start: str | None, end: str | None, now: datetime) -> str:
     """How long from ``start`` to ``end``, or until now if there is none: ``1 h 02 min``. Empty before the start."""
     if start is None:
         return ""
-    return since(((parse(end) if end else now) - parse(start)).total_seconds())
-
-
-def since(seconds: float) -> str:
-    """A length of time: ``1 h 02 min``."""
-    if seconds < 60:
-        return f"{max(seconds, 0):.1f} s"
-    whole = int(seconds)
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    if whole < 86400:
-        return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
-    return f"{whole // 86400} d {whole % 86400 // 3600:02d} h"
+    return length(((parse(end) if end else now) - parse(start)).total_seconds())
 
 
 def memory(mib: int) -> str:
@@ -50,12 +38,12 @@ def memory(mib: int) -> str:
     return f"{mib / 1024:.0f} GiB" if mib >= 1024 else f"{mib} MiB"
 
 
-def size(length: int) -> str:
+def size(count: int) -> str:
     """Bytes as people say it: ``2.1 MB``."""
     for limit, unit in ((1e3, "bytes"), (1e6, "kB"), (1e9, "MB")):
-        if length < limit:
-            return f"{length} bytes" if unit == "bytes" else f"{length / limit * 1e3:.1f} {unit}"
-    return f"{length / 1e9:.1f} GB"
+        if count < limit:
+            return f"{count} bytes" if unit == "bytes" else f"{count / limit * 1e3:.1f} {unit}"
+    return f"{count / 1e9:.1f} GB"
 
 
 def spans(numbers: Iterable[int]) -> str:

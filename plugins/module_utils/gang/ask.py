@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from functools import partial
 
-from ..model import utc_now
 from ..remote import AgentClient, Dial, fan_out
 from .report import Report, report
 
@@ -18,7 +17,7 @@ ASK_TIMEOUT_S = 30.0
 
 def ask(client: AgentClient, words: Sequence[str], content: bytes | None = None, *, timeout_s: float) -> Report:
     """What one node says to a verb of the agent."""
-    return report(client.call(words, content, timeout_s), utc_now())
+    return report(client.call(words, content, timeout_s))
 
 
 def ask_all(dial: Dial, nodes: Iterable[str], words: Sequence[str], *, timeout_s: float) -> dict[str, Report]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from ..cluster import Outcome
@@ -30,7 +30,7 @@ class Report:
     error: str = ""
     code: str = ""
     skew: timedelta = field(default=timedelta(0))
-    """How far the node's clock is ahead of ours."""
+    """How far the node's clock is ahead of ours, as far as is certain."""
 
     @property
     def state(self) -> str:
@@ -43,19 +43,13 @@ class Report:
         return self.status is not None and self.state in ENDED and not self.status.get("left")
 
 
-def report(reply: AgentReply, now: datetime) -> Report:
-    """The node's word in an agent's answer to start, status or stop, received at ``now``."""
+def report(reply: AgentReply) -> Report:
+    """The node's word in an agent's answer to start, status or stop."""
     if reply.error and reply.error.code == "no_such_job":
         return Report(reply.name, no_record(reply.name))
     status = reply.payload.get("attempt") or next(iter(reply.payload.get("attempts", [])), None)
     error, code = (str(reply.error), reply.error.code) if reply.error else ("", "")
-    return Report(reply.name, status, error, code, skew_in(reply, now))
-
-
-def skew_in(reply: AgentReply, now: datetime) -> timedelta:
-    """How far the clock of the node that answered is ahead of ours, which says ``now``."""
-    said = reply.payload.get("now")
-    return parse(said) - now if said else timedelta(0)
+    return Report(reply.name, status, error, code, reply.skew)
 
 
 def no_record(node: str) -> Status:

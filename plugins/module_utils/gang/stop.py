@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 from ..cluster import Cluster
-from ..model import ENDED, Job, Lease
+from ..model import ENDED, Job, Lease, NotFound
 from ..remote import Dial
 from .ask import ask_all
 from .report import Report, doubts
@@ -48,8 +48,12 @@ def to_be_released(cluster: Cluster, references: Sequence[str]) -> list[Job]:
 
 def release_gang(cluster: Cluster, dial: Dial, job: Job, reason: str) -> tuple[Job, dict[str, str]]:
     """End ``job`` wherever it holds a lease, and give those leases back. Returns it, and the nodes left in doubt."""
-    # First of all: whoever follows it would start it again.
-    job, leases = cluster.unwanted(job.id, reason)
+    withdrawn = job.model_copy(update={"state": "CANCELED", "reason": reason})
+    try:
+        # First of all: whoever follows it would start it again.
+        job, leases = cluster.unwanted(job.id, reason)
+    except NotFound:  # its own launch has taken it back meanwhile: it had not begun
+        return withdrawn, {}
     held: dict[int, list[Lease]] = defaultdict(list)
     for lease in leases:
         held[lease.attempt].append(lease)
@@ -63,7 +67,10 @@ def release_gang(cluster: Cluster, dial: Dial, job: Job, reason: str) -> tuple[J
         doubtful |= (left := doubts(after.values()))
         cleared = [name for name in nodes if name not in left]
         if attempt == last:
-            released, _leases = cluster.release(job.id, cleared=cleared, doubtful=left, reason=reason)
+            try:
+                released, _leases = cluster.release(job.id, cleared=cleared, doubtful=left, reason=reason)
+            except NotFound:
+                released = withdrawn
         else:
             cluster.give_back(job.id, attempt, cleared=cleared, doubtful=left)
     return released, doubtful

@@ -10,10 +10,9 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 
-from ..model import utc_now
 from ..remote import AgentReply, Dial, fan_out
 from .ask import ASK_TIMEOUT_S, not_asked
-from .report import Report, Status, no_record, skew_in
+from .report import Report, Status, no_record
 
 Named = tuple[str, int]
 """A job's id, and the number of one of its attempts."""
@@ -62,7 +61,7 @@ def _survey(reply: AgentReply) -> Survey:
     if reply.error:
         return Survey(reply.name, error=str(reply.error), code=reply.error.code)
     attempts = {(one["job"], one["attempt"]): one for one in reply.payload["attempts"]}
-    return Survey(reply.name, attempts, skew=skew_in(reply, utc_now()))
+    return Survey(reply.name, attempts, skew=reply.skew)
 
 
 def _unasked(one: Report) -> Survey:

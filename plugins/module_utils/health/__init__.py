@@ -6,5 +6,18 @@
 from __future__ import annotations
 
 from .ask import Checkup, Source, Steering, clear, look_at, steer, trouble, unwatched
+from .words import HEADINGS, cells, last_check
 
-__all__ = ["Checkup", "Source", "Steering", "clear", "look_at", "steer", "trouble", "unwatched"]
+__all__ = [
+    "HEADINGS",
+    "Checkup",
+    "Source",
+    "Steering",
+    "cells",
+    "clear",
+    "last_check",
+    "look_at",
+    "steer",
+    "trouble",
+    "unwatched",
+]

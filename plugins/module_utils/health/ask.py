@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Literal
 
-from ..model import Alert, Health, iso, parse, utc_now
+from ..model import Alert, Health, iso, utc_now
 from ..remote import AgentReply, Dial, Outcome, fan_out
 
 Document = dict[str, Any]
@@ -30,7 +30,7 @@ MOST_ALERTS = 20
 class Checkup:
     """What one node says of its health. ``report``: docs/health.md has it; None where there is none, and ``error`` why.
 
-    ``skew_s``: how far the node's clock is ahead of ours; what the answer took on its way is part of it.
+    ``skew_s``: how far the node's clock is ahead of ours, as far as is certain.
     """
 
     node: str
@@ -129,9 +129,8 @@ def _checkup(outcome: Outcome[AgentReply], now: datetime) -> Checkup:
     if why:
         answered = outcome.value is not None and bool(outcome.value.payload)
         return Checkup(outcome.name, None, now, why, answered=answered)
-    payload = outcome.get().payload
-    skew_s = round((parse(payload["now"]) - now).total_seconds(), 3)
-    return Checkup(outcome.name, payload["health"], now, skew_s=skew_s)
+    reply = outcome.get()
+    return Checkup(outcome.name, reply.payload["health"], now, skew_s=round(reply.skew.total_seconds(), 3))
 
 
 def _ask(

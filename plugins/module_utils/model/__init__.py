@@ -23,7 +23,7 @@ from .lease import Lease, lease_id, lease_parts
 from .masking import SECRET
 from .names import counted, natural, nearest
 from .node import Admin, Alert, Gpu, Health, Node, NodeFacts, Reachability, Status, status
-from .times import before, duration, iso, moment, parse, utc_now
+from .times import before, duration, iso, length, moment, parse, utc_now
 from .validation import restored, validated
 
 __all__ = [
@@ -58,6 +58,7 @@ __all__ = [
     "counted",
     "duration",
     "iso",
+    "length",
     "lease_id",
     "lease_parts",
     "moment",

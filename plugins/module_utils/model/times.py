@@ -38,10 +38,22 @@ def duration(text: str) -> timedelta:
         raise InvalidInput(f"{text!r} is no length of time", "write it as 30m, 1h, 2d or 4w") from None
 
 
-def before(now: datetime, length: timedelta) -> datetime:
+def length(seconds: float) -> str:
+    """A length of time as people say it: ``1 h 02 min``."""
+    if seconds < 60:
+        return f"{max(seconds, 0):.1f} s"
+    whole = int(seconds)
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    if whole < 86400:
+        return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+    return f"{whole // 86400} d {whole % 86400 // 3600:02d} h"
+
+
+def before(now: datetime, span: timedelta) -> datetime:
     """The time so long before ``now``, or the beginning of time."""
     try:
-        return now - length
+        return now - span
     except OverflowError:
         return datetime.min.replace(tzinfo=UTC)
 

@@ -9,8 +9,10 @@ import json
 import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any
 
+from ..model import parse, utc_now
 from .target import DEFAULT_PYTHON, DEFAULT_STATE_DIR, Target
 from .transport import Reply, Transport
 
@@ -48,10 +50,23 @@ class AgentReply:
     ok: bool
     exit_code: int | None
     reply: Reply
+    asked: datetime
+    answered: datetime
+    """By our own clock."""
     payload: dict[str, Any] = field(default_factory=dict)
     error: AgentError | None = None
     installed: bool = False
     """The agent was put on the node by this call."""
+
+    @property
+    def skew(self) -> timedelta:
+        """How far the node's clock is ahead of ours (behind: less than zero), at least: where the way of question and
+        answer explains the difference, it is none."""
+        zero = timedelta(0)
+        if not {"began", "now"} <= self.payload.keys():
+            return zero
+        at_least, at_most = parse(self.payload["now"]) - self.answered, parse(self.payload["began"]) - self.asked
+        return max(at_least, min(at_most, zero))
 
 
 class AgentClient:
@@ -76,6 +91,7 @@ class AgentClient:
         self.transport = transport
         self.commands = 0
         """Remote commands run so far."""
+        self._asked = utc_now()
         self._version = version
         self._build = build
         self._python = python
@@ -107,9 +123,10 @@ class AgentClient:
         """
         command = agent_command(self._python, self._state_dir, self._version, verb)
         self.commands += 1
+        self._asked = utc_now()
         reply = self.transport.run(command, timeout_s=timeout_s, on_stdout=on_stdout)
         if reply.rc == 0:
-            return AgentReply(self.name, True, 0, reply)
+            return AgentReply(self.name, True, 0, reply, self._asked, utc_now())
         return self._understood(reply)
 
     def close(self) -> None:
@@ -118,6 +135,7 @@ class AgentClient:
 
     def _run(self, command: str, stdin: bytes, timeout_s: float | None) -> Reply:
         self.commands += 1
+        self._asked = utc_now()
         return self.transport.run(command, stdin, timeout_s)
 
     def _understood(self, reply: Reply, installed: bool = False) -> AgentReply:
@@ -127,7 +145,7 @@ class AgentClient:
             error = AgentError(reply.failure or "unreachable", reply.error)
         elif payload.get("ok") is not True or reply.rc != 0:
             error = self._complaint(reply, payload)
-        return AgentReply(self.name, error is None, reply.rc, reply, payload, error, installed)
+        return AgentReply(self.name, error is None, reply.rc, reply, self._asked, utc_now(), payload, error, installed)
 
     def _complaint(self, reply: Reply, payload: dict[str, Any]) -> AgentError:
         if reply.rc == NO_PYTHON:
@@ -164,7 +182,7 @@ class AgentClient:
                 f"the agent cannot be put into {self._state_dir} on {self.name}: {_shown(reply)}",
                 "run the provision playbook as root, or set muster_state_dir to a directory that the user may write",
             )
-        return AgentReply(self.name, False, reply.rc, reply, {}, error)
+        return AgentReply(self.name, False, reply.rc, reply, self._asked, utc_now(), {}, error)
 
 
 def client_for(

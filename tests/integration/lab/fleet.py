@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,13 +17,16 @@ from typing import Any
 
 from muster.store import Database
 
+from tests.lab.command import wait_until
 from tests.lab.lab import Lab
 
 ROOT = Path(__file__).resolve().parents[3]
 COMMANDS = Path(sys.executable).parent
 STATE_DIR = "var/lib/muster"
 TIMEOUT_S = 180
-CONNECT_S = 5
+CONNECT_S = 15
+SETTLED_S = 15
+"""So long systemd may take to take note of a supervisor that has written its last record."""
 UNIT = "/etc/systemd/system/muster-monitor.service"
 FORGET_THE_MONITOR = f"""
 test ! -e {UNIT} || systemctl disable --now muster-monitor
@@ -132,8 +136,16 @@ class Fleet:
         return status
 
     def remains(self, job: dict[str, Any]) -> list[str]:
-        """What is left of a job: its processes and supervisors on all nodes, and its leases."""
-        return self.processes(job, self.lab.nodes) + [str(lease) for lease in self.table("leases")]
+        """What is left of a job that is over: its processes and supervisors on all nodes, and its leases."""
+        deadline = time.monotonic() + SETTLED_S
+        while (left := self.processes(job, self.lab.nodes)) and time.monotonic() < deadline:
+            time.sleep(0.2)
+        return left + [str(lease) for lease in self.table("leases")]
+
+    def wait_for_logs(self, job: dict[str, Any], ranks: int) -> dict[int, str]:
+        """The logs, once so many ranks have printed something."""
+        wait_until(lambda: sum(map(bool, self.logs(job).values())) == ranks, TIMEOUT_S, "every rank prints", 0.2)
+        return self.logs(job)
 
     def processes(self, job: dict[str, Any], nodes: Iterable[str]) -> list[str]:
         """What of a job lives on these nodes: its ranks (/proc/...) and supervisors (units)."""

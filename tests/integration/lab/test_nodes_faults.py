@@ -19,9 +19,9 @@ from tests.lab.pytorch import PYTHON
 NODES = ("n001", "n002", "n003")
 DETECTED_S, GONE_S = 15, 5
 """How long it takes at most until a lost node is noticed, and then until the other ranks are gone."""
-SOON_S = DETECTED_S + GONE_S + 10
+SOON_S = DETECTED_S + GONE_S + 30
 """The same, and for what this machine does besides."""
-PATIENCE_S = 60
+PATIENCE_S = 180
 STUBBORN = ["sh", "-c", "trap '' TERM; while :; do sleep 1; done"]
 
 
@@ -79,7 +79,7 @@ def test_the_other_ranks_end_and_the_state_says_why(
 ) -> None:
     happen, state, reason = FAULTS[fault]
     rest = [node for node in NODES if node != victim]
-    assert len(fleet.processes(running, NODES)) >= 7, "what is looked for can be found"
+    wait_until(lambda: len(fleet.processes(running, NODES)) >= 7, PATIENCE_S, "what is looked for is found", 0.2)
     happen(fleet, victim, running)
     soon_gone(fleet, running, rest)
     recovered = fleet.play("recover")
@@ -105,7 +105,7 @@ def test_a_launch_that_waits_tells_which_node_was_lost(fleet: Fleet) -> None:
     assert run.rc != 0
     assert re.search(r"watched \(\w+\) LOST: lost n003", run.said), run.out
     assert fleet.job("watched")["state"] == "LOST"
-    assert fleet.processes(fleet.job("watched"), ["n001", "n002"]) == []
+    soon_gone(fleet, fleet.job("watched"), ["n001", "n002"])
     assert [lease["node"] for lease in fleet.table("leases")] == ["n003"]
     fleet.lab.heal("n003")
     assert fleet.play("recover").rc == 0

@@ -76,7 +76,7 @@ def test_ranks_see_what_was_leased_by_uuid_in_the_order_of_their_gpus(
     plan = job["attempts"][-1]["plan"]
     wanted = size.get("gpus") or size["nodes"] * size["gpus_per_node"]
     assert sum(len(uuids) for uuids in leased.values()) == wanted == plan["world_size"]
-    logs = fleet.logs(job)
+    logs = fleet.wait_for_logs(job, wanted)
     for part in plan["nodes"]:
         inorder = [uuid for uuid in gpus[part["node"]].uuids if uuid in leased[part["node"]]]
         assert len(inorder) == len(part["ranks"]) == len(leased[part["node"]])

@@ -8,14 +8,13 @@ from __future__ import annotations
 import os
 import random
 import re
-import signal
-import subprocess
 import sys
 import time
 from typing import Any
 
 import pytest
 
+from tests.integration.killing import kill_playbook
 from tests.integration.lab.fleet import Fleet
 from tests.lab.command import wait_until
 
@@ -29,20 +28,22 @@ CUT = "pids=$(pgrep -f '^sshd: .*@notty') && kill -KILL $pids && echo $pids"
 """Ends the connections of a node, and prints something if there were any."""
 
 
-def kill(process: subprocess.Popen[str]) -> None:
-    os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
-
-
 def runs(fleet: Fleet) -> bool:
     return "RUNNING" in {row["state"] for row in fleet.table("jobs")}
+
+
+def going_on(fleet: Fleet, job: dict[str, Any]) -> bool:
+    """Whether anything of the job lives on a node, or is being started there."""
+    nodes = fleet.lab.nodes
+    starting = any(fleet.shell(node, "pgrep -f 'muster-agent[.]pyz.* start( |$)'") for node in nodes)
+    return starting or fleet.processes(job, nodes) != []
 
 
 def may_end(fleet: Fleet, job: dict[str, Any]) -> None:
     """Let the ranks end, and wait until they have."""
     for node in fleet.lab.nodes:
         fleet.shell(node, "touch /tmp/may-end")
-    wait_until(lambda: not fleet.processes(job, fleet.lab.nodes), PATIENCE_S, "the end of its ranks", 0.2)
+    wait_until(lambda: not going_on(fleet, job), PATIENCE_S, "the end of its ranks", 0.2)
 
 
 @pytest.fixture(autouse=True)
@@ -56,10 +57,10 @@ def test_a_launch_that_is_killed_at_any_moment(fleet: Fleet, turn: int) -> None:
     job = {"name": "ring", "command": ["sh", "-c", "sleep 1; echo finished"], "nodes": 3}
     process = fleet.begin("launch", job=job)
     time.sleep(random.Random(turn).uniform(0.5, LONGEST_S))
-    kill(process)
+    kill_playbook(process)
     found = fleet.table("jobs")
     if found:
-        wait_until(lambda: not fleet.processes(found[-1], fleet.lab.nodes), PATIENCE_S, "the end of its ranks", 0.2)
+        wait_until(lambda: not going_on(fleet, found[-1]), PATIENCE_S, "the end of its ranks", 0.2)
     recovered = fleet.play("recover")
     assert recovered.rc == 0, recovered.out
     assert fleet.run(sys.executable, "-m", "muster.cli", "verify").rc == 0
@@ -79,11 +80,12 @@ def test_a_launch_that_is_killed_at_any_moment(fleet: Fleet, turn: int) -> None:
 def test_a_job_goes_on_when_its_launch_is_killed_and_its_exit_code_arrives(fleet: Fleet) -> None:
     process = fleet.begin("launch", job={"name": "goes-on", "command": WAITS, "nodes": 3})
     wait_until(lambda: runs(fleet), PATIENCE_S, "it runs", 0.2)
-    kill(process)
+    kill_playbook(process)
     attached = fleet.play("recover")
     assert re.search(r"goes-on \(\w+\) n001, n002, n003 runs left as it is", attached.said), attached.out
     job = fleet.job("goes-on")
-    assert (job["state"], len(fleet.processes(job, fleet.lab.nodes)) >= 7) == ("RUNNING", True)
+    assert job["state"] == "RUNNING"
+    wait_until(lambda: len(fleet.processes(job, fleet.lab.nodes)) >= 7, PATIENCE_S, "its ranks are there", 0.2)
     may_end(fleet, job)
     assert fleet.play("recover").rc == 0
     after = fleet.job("goes-on")
@@ -113,7 +115,8 @@ def test_a_launch_that_loses_all_nodes_from_sight_says_so_and_recover_attaches_a
     assert process.returncode != 0
     assert "no word for 60 s from where job unseen" in " ".join(out.split()), out
     job = fleet.job("unseen")
-    assert (job["state"], len(fleet.processes(job, fleet.lab.nodes)) >= 7) == ("RUNNING", True)
+    assert job["state"] == "RUNNING"
+    wait_until(lambda: len(fleet.processes(job, fleet.lab.nodes)) >= 7, PATIENCE_S, "its ranks are there", 0.2)
     fleet.lab.heal()
     assert "runs left as it is" in fleet.play("recover").said
     may_end(fleet, job)

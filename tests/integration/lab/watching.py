@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from muster.agent.layout import MONITOR
+
 from tests.integration.lab.fleet import Fleet
 
 UNIT = "muster-monitor.service"
@@ -24,6 +26,23 @@ QUICK = {
     # The nodes' disks are small, and nobody sets their clock.
     "checks": {"os.clock": {"enabled": False}, "disk.free": {"warning": 0.01, "critical": 0.001}},
 }
+
+RECORDS = "/var/lib/records"
+# Every report of the monitor, one line each: when it was made, in seconds since boot; the state; the worst check.
+RECORDER = f"""
+import json, time
+seen = None
+while True:
+    try:
+        report = json.load(open("{MONITOR}/report.json"))
+    except OSError:
+        report = {{"boottime_s": seen}}
+    if report["boottime_s"] != seen:
+        seen = report["boottime_s"]
+        worst = report["checks"][0]["check"] if report["reason"] else ""
+        print(json.dumps([seen, report["state"], worst]), file=open("{RECORDS}", "a"))
+    time.sleep(0.05)
+"""
 
 Document = dict[str, Any]
 
@@ -48,6 +67,14 @@ def verdicts(fleet: Fleet) -> dict[str, tuple[str, str]]:
     """Of each node, its state and the check that is worst."""
     reports = health(fleet)
     return {name: (one["state"], one["checks"][0]["check"] if one["reason"] else "") for name, one in reports.items()}
+
+
+def polls_until(fleet: Fleet, node: str, since: float, verdict: tuple[str, str]) -> int:
+    """How many reports the node's monitor wrote after `since`, in seconds since boot, up to the one that says so first.
+    RECORDER runs there."""
+    records = [json.loads(line) for line in fleet.shell(node, f"cat {RECORDS}").splitlines()]
+    later = [tuple(said) for at, *said in records if at > since]
+    return later.index(verdict) + 1
 
 
 def become(

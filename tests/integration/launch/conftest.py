@@ -104,9 +104,32 @@ class Site:
                 continue
         return found
 
+    def agents(self) -> set[int]:
+        """The calls of agents of this site, and the supervisors; no monitors."""
+        place = f"{self.directory}/nodes/"
+        found = set()
+        for path in Path("/proc").glob("[0-9]*/cmdline"):
+            try:
+                words = path.read_text().split("\0")
+            except OSError:
+                continue
+            if "daemon" not in words and any(
+                one.startswith(place) and one.endswith("muster-agent.pyz") for one in words
+            ):
+                found.add(int(path.parent.name))
+        return found
+
     def wait_until_nothing_runs(self, job: dict[str, Any]) -> None:
-        """Wait until the job's ranks and their supervisors have ended by themselves."""
-        wait_until(lambda: not self.processes(job), 90, "the end of the job's processes", 0.1)
+        """Wait until the job's ranks and their supervisors have ended by themselves, and none is being started."""
+
+        def over() -> bool:
+            agents, others = self.agents(), set()
+            for path in self.directory.glob("nodes/*/jobs/*/status.json"):
+                if not path.parent.name.startswith(f"{job['id']}."):
+                    others.add(json.loads(path.read_text())["supervisor"]["pid"])
+            return agents <= others and not self.processes(job)
+
+        wait_until(over, 90, "the end of the job's processes", 0.1)
 
     def content(self) -> dict[str, bytes]:
         """Every file of the site, byte for byte."""

@@ -171,8 +171,11 @@ def test_verify_says_by_node_and_fact_what_is_wrong_and_changes_nothing(watched)
     assert "3 nodes as they are to be" in well.out
     assert not changed(well)
     with left_behind("n1", watched.directory / "nodes" / "n1"):
-        found = watched.play("verify", muster_health=QUICK)
-    assert "1 node of 3 not as they are to be: n1: no_orphan_rank" in " ".join(found.out.split())
+        found = watched.play("verify", muster_health={**QUICK, "hurry_s": 2})
+    said = " ".join(found.out.split())
+    facts = "n1: monitor_settings, no_orphan_rank; n2: monitor_settings; n3: monitor_settings"
+    assert f"3 nodes of 3 not as they are to be: {facts}" in said
+    assert "its settings differ from the inventory's in hurry_s: run monitor.yml" in said
 
 
 def test_verify_runs_the_tests_of_the_user_too(watched):

@@ -10,6 +10,8 @@ import re
 import pytest
 from muster.store import Database
 
+from tests.lab.command import wait_until
+
 PRINT_ENVIRONMENT = ["sh", "-c", "env | sort"]
 SLEEP = ["sleep", "600"]
 
@@ -81,7 +83,7 @@ def test_a_second_launch_of_a_finished_job_is_a_new_run(site):
     [
         ("echo before; [ $RANK = 2 ] && exit 3; sleep 600", None, "rank 2 on n2 failed first: exit code 3"),
         ("echo before; [ $RANK = 3 ] && kill -9 $$; sleep 600", None, "rank 3 on n3 failed first: killed by SIGKILL"),
-        ("echo before; sleep 600", 1, "the time limit of 1 s reached"),
+        ("echo before; sleep 600", 5, "the time limit of 5 s reached"),
     ],
     ids=["exit code", "signal", "time limit"],
 )
@@ -103,7 +105,7 @@ def test_a_launch_that_does_not_wait_returns_when_all_ranks_run_and_release_ends
     job = site.jobs()["long"]
     assert job["state"] == "RUNNING"
     assert len(site.table("leases")) == 3
-    assert len(site.processes(job)) >= 4
+    wait_until(lambda: len(site.processes(job)) >= 4, 60, "all ranks are there")
     released = site.play("release", muster_release="long")
     assert released.rc == 0, released.out
     assert site.jobs()["long"]["state"] == "CANCELED"
@@ -114,6 +116,7 @@ def test_a_launch_that_does_not_wait_returns_when_all_ranks_run_and_release_ends
 def test_release_without_a_job_settles_what_is_over_and_leaves_what_runs(site):
     assert site.play("launch", job={"name": "stays", "command": SLEEP, "slots": 1}, muster_wait=False).rc == 0
     assert site.play("launch", job={"name": "over", "command": ["true"], "slots": 1}, muster_wait=False).rc == 0
+    site.wait_until_nothing_runs(site.jobs()["over"])
     run = site.play("release")
     assert run.rc == 0, run.out
     assert site.jobs()["over"]["state"] == "SUCCEEDED"

@@ -15,6 +15,7 @@ import time
 import pytest
 from muster.cluster import open_cluster
 
+from tests.integration.killing import kill_playbook
 from tests.integration.launch.conftest import Site
 
 ROUNDS = int(os.environ.get("MUSTER_KILLED_LAUNCHES", "4"))
@@ -24,12 +25,6 @@ LONGEST_S = 7.0
 
 def violations(site):
     return open_cluster(str(site.store), actor="test").view().violations
-
-
-def kill(process):
-    """End the playbook and all that it forked, at once; it was started in a session of its own."""
-    os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
 
 
 def test_what_ended_unwatched_what_runs_and_what_nobody_owns(site):
@@ -83,9 +78,9 @@ JOB = {"name": "ring", "command": ["sh", "-c", "sleep 1; echo finished"], "nodes
 @pytest.mark.parametrize("turn", range(ROUNDS))
 def test_a_launch_that_is_killed_at_any_moment(site, turn):
     moment = random.Random(turn).uniform(0.5, LONGEST_S)
-    process = site.popen("launch", job=JOB, start_new_session=True)
+    process = site.popen("launch", job=JOB)
     time.sleep(moment)
-    kill(process)
+    kill_playbook(process)
     nothing_is_left_and_the_state_is_true(site)
 
 

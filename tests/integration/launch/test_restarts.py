@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import re
 
+from tests.lab.command import wait_until
+
 ONCE = ["sh", "-c", "[ $MUSTER_ATTEMPT = 2 ] && echo $API_TOKEN | wc -c && exit 0; [ $RANK = 2 ] && exit 7; sleep 600"]
 JOB = {"name": "again", "command": ONCE, "nodes": 3, "grace_s": 1, "max_restarts": 1, "env": {"API_TOKEN": "hush"}}
 
@@ -48,7 +50,7 @@ def test_recover_starts_again_what_nobody_waits_for(site):
     assert run.rc == 0, run.out
     assert re.search(r"again \(\w+\) +n\d +rank \d on n\d failed first: exit code 7 +is QUEUED, 1 of 1 leases", run.out)
     assert re.search(r"again \(\w+\) +n\d +attempt 1 FAILED: .* +runs again \(restart 1 of 1\)", run.out)
-    assert len(site.processes(site.jobs()["again"])) >= 1
+    wait_until(lambda: site.processes(site.jobs()["again"]) != [], 60, "its rank is there")
     again = site.play("recover")
     assert re.search(r"changed=0 .*failed=0", again.out), again.out
     assert site.play("release", muster_release="again").rc == 0

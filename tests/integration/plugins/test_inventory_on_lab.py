@@ -44,7 +44,7 @@ def test_a_node_that_is_switched_off_is_marked_and_comes_back(desk: Desk, lab: L
     synced = lab.run(["ansible-playbook", ROOT / "playbooks/sync.yml", "-i", inventory], **options)
     assert synced.returncode == 0, synced.stdout + synced.stderr
     play = desk.playbook("ping.yml", {"tasks": [{"ansible.builtin.ping": None}]})
-    ping = ["ansible-playbook", play, "-i", inventory, "-T", "3"]
+    ping = ["ansible-playbook", play, "-i", inventory, "-T", "30"]
     lab["n004"].kill()
     lab.run(ping, **options)
     assert desk.cluster().view().counts() == {"idle": 3, "unreachable": 1}

@@ -18,7 +18,7 @@ NODES = ("n001", "n002", "n003", "n004")
 
 def target(lab: Any, node: str, **fields: Any) -> Target:
     """A node as its record has it: everything else is in the lab's ssh configuration."""
-    return Target(node, ssh_config=str(lab.ssh_config), connect_timeout_s=3.0, **fields)
+    return Target(node, ssh_config=str(lab.ssh_config), **{"connect_timeout_s": 20.0, **fields})
 
 
 @pytest.fixture
@@ -140,7 +140,9 @@ def test_each_way_of_being_away_has_its_sentence(
     lab: Any, inside: Dialer, fault: str, failure: str, words: str
 ) -> None:
     lab.fault(fault, "n004")
-    reply = ask(target(lab, "n004"), inside)
+    # The last one is no silence, and is to have the time that it takes.
+    patience = 20.0 if failure == "host_key" else 3.0
+    reply = ask(target(lab, "n004", connect_timeout_s=patience), inside)
     assert reply.failure == failure
     assert reply.error is not None
     assert "n004 (10.77.1.4:22)" in reply.error and words in reply.error
@@ -156,9 +158,9 @@ def test_a_node_that_goes_away_while_a_command_runs_times_out_and_is_back_when_i
         lab.fault("drop", "n003")
         begun.set()
 
-    reply = transport.run("echo begun; exec sleep 600", b"", 5, cut)
+    reply = transport.run("echo begun; exec sleep 600", b"", 15, cut)
     assert begun.is_set() and reply.failure == "timeout"
-    assert reply.error == "n003 (10.77.1.3:22) did not answer within 5 s"
+    assert reply.error == "n003 (10.77.1.3:22) did not answer within 15 s"
     again = transport.run("echo here", b"", 5)
     assert again.failure == "unreachable" and again.error is not None
     assert again.error.startswith("the connection to n003 (10.77.1.3:22) is dead")
@@ -169,7 +171,7 @@ def test_a_node_that_goes_away_while_a_command_runs_times_out_and_is_back_when_i
 
 def test_a_node_that_only_its_peers_can_reach_is_reached_through_one(lab: Any, inside: Dialer) -> None:
     lab.fault("hide", "n004")
-    assert ask(target(lab, "n004"), inside).failure == "unreachable"
+    assert ask(target(lab, "n004", connect_timeout_s=3.0), inside).failure == "unreachable"
     assert ask(target(lab, "n004", jump="n001"), inside).stdout == b"here\n"
 
 

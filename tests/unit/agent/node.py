@@ -5,6 +5,7 @@
 """A node for tests: a state directory of its own on this machine, and the packed agent in it, called as anyone calls
 it."""
 
+import contextlib
 import getpass
 import itertools
 import json
@@ -25,6 +26,10 @@ _numbers = itertools.count(1)
 Document = dict[str, Any]
 
 
+_PORTS = itertools.cycle(range(10_000 + os.getpid() % 90 * 100, 10_000 + os.getpid() % 90 * 100 + 1000))
+"""Each worker that tests run in begins elsewhere. The cluster's own begin at 20000, the kernel's at 32768."""
+
+
 def until(look: Callable[[], Any], what: str, patience_s: float = PATIENCE_S) -> Any:
     """Return what `look` returns as soon as that is true; fail when the patience is at its end."""
     deadline = time.monotonic() + patience_s
@@ -35,15 +40,18 @@ def until(look: Callable[[], Any], what: str, patience_s: float = PATIENCE_S) ->
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that no one uses, and that nobody is given who asks for any: those are others."""
+    for port in _PORTS:
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("every port is taken")
 
 
 def alive(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return False
 
 

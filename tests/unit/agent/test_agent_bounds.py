@@ -14,18 +14,20 @@ from pathlib import Path
 import pytest
 from muster.agent import bounded, logs, retention
 
-from tests.unit.agent.node import Node, until
+from tests.unit.agent.node import Node, alive, until
 
 MIB = 2**20
 LINE = "{:09d} " + 89 * "x" + "\n"
 GONE = re.compile(r"\[muster: [0-9.]+ MiB of this log are gone, as it grew beyond its bounds\]")
 DAY_S = 86400
 WRITES = """
-import time
+import os, sys, time
 for number in range(140000):
-    print(f"{number:09d}", 89 * "x", flush=number % 100 == 0)
-    if number % 1000 == 0:
-        time.sleep(0.05)
+    print(f"{number:09d}", 89 * "x")
+    if number == 70000:
+        sys.stdout.flush()
+        while os.fstat(1).st_blocks * 512 > 4 << 20:  # until somebody has looked at it
+            time.sleep(0.05)
 """
 
 
@@ -168,7 +170,8 @@ class TestRecords:
         """More attempts than are kept for long, the first being the oldest, and each two days older than the next."""
         spec = node.spec(["true"])
         node.start(spec)
-        node.ended(spec)
+        supervisor = node.ended(spec)["supervisor"]["pid"]
+        until(lambda: not alive(supervisor), "it has tidied up")
         model = node.directory(spec)
         made = []
         for number in range(retention.FEW + 10):

@@ -66,7 +66,7 @@ def test_after_a_refusal_the_same_attempt_can_be_started(nodes: list[Node]) -> N
 
 
 def test_a_node_that_does_not_come_is_named(nodes: list[Node]) -> None:
-    specs = gang(nodes, SLEEP, gate={"timeout_s": 1})
+    specs = gang(nodes, SLEEP, gate={"timeout_s": 8})
     for answer in start_all(nodes[:2], specs[:2]):
         assert answer.codes() == [("n3", "gate_timeout")]
         assert "n3 did not report to n1 at 127.0.0.1" in answer.error["message"]
@@ -74,7 +74,7 @@ def test_a_node_that_does_not_come_is_named(nodes: list[Node]) -> None:
 
 
 def test_a_node_that_cannot_reach_the_gate_says_so(nodes: list[Node]) -> None:
-    specs = gang(nodes, SLEEP, gate={"timeout_s": 1})
+    specs = gang(nodes, SLEEP, gate={"timeout_s": 8})
     specs[2]["gate"] = {**specs[2]["gate"], "port": free_port()}
     answers = start_all(nodes, specs)
     assert answers[2].codes() == [("n3", "gate_unreachable")]

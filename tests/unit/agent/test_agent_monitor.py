@@ -98,7 +98,7 @@ def test_a_driver_that_hangs_stops_neither_the_monitor_nor_its_end(started: Moni
     found = started.becomes("unhealthy", "gpu.responsive")
     assert "NVML did not answer within 10 s" in found["reason"]
     assert "(GPU 1: nvmlDeviceGetTemperature)" in found["reason"]
-    assert until(lambda: len(workers(started)), "it asks again") == 1
+    until(lambda: len(workers(started)) == 1, "one at a time asks again")
     started.nvml.clear("fault.nvmlDeviceGetTemperature", gpu=1)
     assert started.becomes("healthy")
     started.nvml.set("fault.nvmlDeviceGetTemperature", how, gpu=1)
@@ -118,12 +118,12 @@ def test_a_driver_that_no_kill_ends_is_asked_by_one_process_only(started: Monito
     started.nvml.set("fault.nvmlDeviceGetTemperature", f"write:{file_system.file}", gpu=1)
     found = started.becomes("unhealthy", "gpu.responsive")
     until(lambda: "cannot be killed" in started.report()["reason"], "it says so")
-    (stuck,) = workers(started)
+    (stuck,) = until(lambda: len(found := workers(started)) == 1 and found, "it alone is left")
     assert started.stop() < STOPS_WITHIN_S
     assert alive(stuck)
     started.start()
     until(lambda: "an earlier monitor asked" in started.becomes("unhealthy")["reason"], "a new one knows of it")
-    assert workers(started) == [], "and asks nobody beside it"
+    until(lambda: workers(started) == [], "and has nobody asked beside it")
     assert found["alerts"]
     started.nvml.clear("fault.nvmlDeviceGetTemperature", gpu=1)
     file_system.thaw()
@@ -234,7 +234,8 @@ def test_no_job_starts_where_a_monitor_has_fallen_silent(started: Monitor) -> No
 def test_what_the_monitor_itself_tries_on_a_gpu_keeps_no_job_from_starting(started: Monitor) -> None:
     node = started.node
     assert started.process
-    (child,) = processes.descendants([started.process.pid])
+    daemon = started.process.pid
+    (child,) = until(lambda: len(found := processes.descendants([daemon])) == 1 and found, "only NVML's stays")
     started.nvml.set("processes", f"{child.pid}:C:600MiB", gpu=0)
     assert node.start(node.spec(["true"], gpus=started.nvml.uuids)).exit_code == 0
     started.nvml.set("processes", f"{child.pid}:C:600MiB, {os.getpid()}:C:1MiB", gpu=0)

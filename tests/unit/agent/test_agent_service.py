@@ -169,7 +169,7 @@ def test_systemd_is_told_when_it_is_ready_and_that_it_lives(monitor: Monitor, tm
         systemd.settimeout(30)
         monitor.start(NOTIFY_SOCKET=str(tmp_path / "notify"), WATCHDOG_USEC="2000000")
         said = []
-        while said.count("WATCHDOG=1") < 3:
+        while said.count("WATCHDOG=1") < 3 or "READY=1" not in said:
             said += systemd.recv(4096).decode().splitlines()
         assert said.index("STATUS=healthy (100)") < said.index("READY=1"), "who waits for it finds a report"
         monitor.stop()

@@ -242,7 +242,7 @@ class TestAttempts:
     def restarted(self, launch: Callable[..., Running], location: Path, muster: Muster) -> str:
         """The id of a job whose first attempt failed, and whose second ended well."""
         script = "echo attempt $MUSTER_ATTEMPT of rank $RANK; [ $MUSTER_ATTEMPT = 2 ] || exit 7"
-        started = launch(command=["sh", "-c", script], nodes=1, max_restarts=1)
+        started = launch(command=["sh", "-c", script], nodes=None, slots=1, max_restarts=1)
         ended = follow_with_restarts(
             started.cluster,
             started.dial,
@@ -262,7 +262,7 @@ class TestAttempts:
     def test_one_that_never_ran_hides_nothing_of_the_one_before(
         self, launch: Callable[..., Running], muster: Muster
     ) -> None:
-        started = launch(command=["sh", "-c", "echo here; exit 7"], nodes=1, max_restarts=1)
+        started = launch(command=["sh", "-c", "echo here; exit 7"], nodes=None, slots=1, max_restarts=1)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("muster.gang.restart.start_gang", refused)
             ended = follow_with_restarts(

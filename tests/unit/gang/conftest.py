@@ -8,11 +8,13 @@ from __future__ import annotations
 import getpass
 import json
 import os
+import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from muster.agent import processes
 from muster.agent.package import build, version
 from muster.cluster import Cluster, open_cluster
 from muster.gang import release_gang
@@ -103,6 +105,13 @@ def processes_of(job: Job) -> list[int]:
         except OSError:
             continue
     return found
+
+
+def kill_supervisor(nodes: Nodes, node: str, job: Job) -> None:
+    """SIGKILL what supervises a job on a node; it is gone afterwards."""
+    pid = nodes.status(node, job)["supervisor"]["pid"]
+    os.kill(pid, signal.SIGKILL)
+    eventually(lambda: not ((one := processes.read(pid)) and one.alive), "the supervisor is gone")
 
 
 def eventually(true: Callable[[], object], what: str) -> None:

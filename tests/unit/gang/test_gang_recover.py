@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from datetime import timedelta
 
 import pytest
@@ -14,7 +12,7 @@ from muster.cluster import Cluster, Outcome, open_cluster
 from muster.gang import recover_gangs, settle_gangs, start_gang
 from muster.model import utc_now
 
-from .conftest import SLOTS, eventually, processes_of, spec
+from .conftest import SLOTS, eventually, kill_supervisor, processes_of, spec
 
 ALL = ("n1", "n2", "n3")
 
@@ -83,7 +81,7 @@ def test_a_job_that_ended_unwatched_gets_the_end_that_it_had(cluster, nodes, scr
 
 def test_a_supervisor_that_is_gone_without_a_record_makes_the_job_lost(cluster, nodes):
     job = running(cluster, nodes)
-    os.kill(nodes.status("n2", job)["supervisor"]["pid"], signal.SIGKILL)
+    kill_supervisor(nodes, "n2", job)
     recover(cluster, nodes)
     assert cluster.job(job.id).state == "LOST"
     assert (cluster.leases(), processes_of(job)) == ([], [])

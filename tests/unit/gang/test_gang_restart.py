@@ -5,9 +5,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -26,7 +24,7 @@ from muster.gang import (
 )
 from muster.model import InvalidInput, InvalidTransition
 
-from .conftest import eventually, processes_of, spec
+from .conftest import eventually, kill_supervisor, processes_of, spec
 
 ALL = ("n1", "n2", "n3")
 ONCE = "[ $MUSTER_ATTEMPT = 1 ] && [ $RANK = 0 ] && exit 7; exit 0"
@@ -194,7 +192,7 @@ def test_an_attempt_that_is_behind_is_ended_and_does_not_count(cluster, nodes, t
         (tmp_path / "1").touch()
         eventually(lambda: nodes.status(old, job)["state"] == "succeeded", "it succeeds")
     if how == "had lost it":
-        os.kill(nodes.status(old, job)["supervisor"]["pid"], signal.SIGKILL)
+        kill_supervisor(nodes, old, job)
     (late,) = [one for one in recover(cluster, nodes) if one[2]]
     epoch = job.attempt.epoch
     assert late == (

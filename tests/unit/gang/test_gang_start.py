@@ -11,7 +11,7 @@ import pytest
 from muster.gang import NotStarted, release_gang, start_gang
 from muster.model import SECRET, InvalidInput, NoCapacity
 
-from .conftest import processes_of, spec
+from .conftest import eventually, processes_of, spec
 
 
 def test_all_ranks_run_after_one_command_a_node_that_has_the_agent(cluster, nodes):
@@ -23,7 +23,7 @@ def test_all_ranks_run_after_one_command_a_node_that_has_the_agent(cluster, node
     assert started.job.state == "RUNNING"
     assert started.plan == plan
     assert [nodes.status(name, job)["state"] for name in ("n1", "n2", "n3")] == ["running"] * 3
-    assert len(processes_of(job)) >= 4
+    eventually(lambda: len(processes_of(job)) >= 4, "all ranks are there")
 
 
 def test_a_start_costs_two_transactions_whatever_the_number_of_nodes(cluster, nodes):

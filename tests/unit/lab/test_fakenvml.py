@@ -180,7 +180,7 @@ def test_an_xid_reaches_each_event_set_once_and_only_if_it_came_after_it(nvml: F
     with program(nvml) as running:
         running.ask("globals().update(events=N.nvmlEventSetCreate())")
         running.ask("[N.nvmlDeviceRegisterEvents(g, N.nvmlEventTypeXidCriticalError, events) for g in gpu]")
-        wait = "(e := N.nvmlEventSetWait(events, 2000), N.nvmlDeviceGetIndex(e.device), e.eventData)[1:]"
+        wait = "(e := N.nvmlEventSetWait(events, 30000), N.nvmlDeviceGetIndex(e.device), e.eventData)[1:]"
         running.say(wait)
         nvml.xid(3, 79)
         assert running.hear() == "(3, 79)"

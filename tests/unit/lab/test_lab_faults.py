@@ -38,7 +38,8 @@ def boot_id(lab: Lab, node: str) -> str:
 )
 def test_ssh_to_a_faulty_node_fails_as_it_would_and_healing_brings_it_back(lab: Lab, verb: str, says: str) -> None:
     lab.fault(verb, "n002")
-    done = lab.run(["ssh", "-F", lab.ssh_config, *IMPATIENT, "n002", "true"])
+    patience = ("-o", "ConnectTimeout=20") if verb == "new-key" else IMPATIENT
+    done = lab.run(["ssh", "-F", lab.ssh_config, *patience, "n002", "true"])
     assert done.returncode == 255
     assert any(word in done.stderr for word in says.split("|")), done.stderr
     assert lab.ssh("n001", "true").returncode == 0

@@ -84,9 +84,9 @@ def keygen(path: Path, kind: str = "ed25519", passphrase: str = "") -> Path:
 @contextmanager
 def running(directory: Path) -> Iterator[Sshd]:
     """The server, while the context lasts."""
-    server = Sshd(directory, _free_port())
     for kind in KINDS:
         keygen(directory / f"host_{kind}", kind)
+    server = Sshd(directory, _free_port())
     keygen(server.key)
     keygen(server.noisy_key)
     noise = f'command="echo {NOISE}; eval \\"$SSH_ORIGINAL_COMMAND\\"" '

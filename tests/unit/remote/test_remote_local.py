@@ -6,6 +6,7 @@
 
 from pathlib import Path
 
+from muster.agent import processes
 from muster.remote import LocalTransport, Target
 
 from tests.unit.remote.waiting import until
@@ -14,7 +15,7 @@ from tests.unit.remote.waiting import until
 def test_the_time_limit_kills_all_that_the_command_started(tmp_path: Path) -> None:
     pid = tmp_path / "pid"
     transport = LocalTransport(Target("n1", transport="local"))
-    reply = transport.run(f"sleep 600 & echo $! > {pid}; wait", b"", 1.0)
+    reply = transport.run(f"sleep 600 & echo $! > {pid}; wait", b"", 5.0)
     assert reply.failure == "timeout"
-    child = Path("/proc", pid.read_text().strip())
-    until(lambda: not child.exists() or ") Z " in (child / "stat").read_text(), "the child is gone")
+    child = int(pid.read_text())
+    until(lambda: not ((one := processes.read(child)) and one.alive), "the child is gone")

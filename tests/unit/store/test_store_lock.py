@@ -172,7 +172,7 @@ class TestForks:
             flush(handle)
 
         def child() -> None:
-            signal.alarm(5)  # a lock that nobody holds in this process would be waited for without end
+            signal.alarm(60)  # a lock that nobody holds in this process would be waited for without end
             assert names(store)[0] == "n1"
             with pytest.raises(StoreError, match="is locked by"):
                 put(DirectoryStore(store.path, lock_timeout_s=0), {"name": "child"})

@@ -110,8 +110,12 @@ class TestNames:
             assert not looked.same()
 
     @pytest.mark.parametrize("ago_ns", [0, 50_000_000])
-    def test_may_have_changed_again_where_they_just_did(self, tmp_path: Path, ago_ns: int) -> None:
-        looked, when = Names(tmp_path), time.time_ns() // 2 * 2 + 1 - ago_ns
+    def test_may_have_changed_again_where_they_just_did(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ago_ns: int
+    ) -> None:
+        now = time.time_ns() // 2 * 2
+        monkeypatch.setattr(time, "time_ns", lambda: now)
+        looked, when = Names(tmp_path), now + 1 - ago_ns
         os.utime(tmp_path, ns=(when, when))
         assert [looked.same(), looked.same()] == [False, False]
 

@@ -9,11 +9,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 from typing import Any
 
+from .. import files
 from ..clock import now as wall
 from ..layout import Layout
 from ..version import PROTOCOL, version
@@ -77,22 +77,16 @@ def make(watch: Watch, facts: Document, now: float, *, source: str, interval_s: 
 def publish(layout: Layout, document: Document, watch: Watch, stuck: list[Any]) -> None:
     """Write report and memory. Raises OSError."""
     found = paths(layout)
-    replace(found["report"], json.dumps(document))
+    # What a report has told is never forgotten: the memory comes first.
     replace(found["memory"], json.dumps({**watch.to_document(), "stuck": stuck}))
+    replace(found["report"], json.dumps(document))
     if watch.settings.prometheus:
         replace(os.path.join(watch.settings.prometheus, "muster.prom"), prometheus(document))
 
 
 def replace(path: str, text: str) -> None:
-    """Put the text in the place of the file's: seen as a whole or not at all. Raises OSError."""
-    temporary = f"{path}.new"
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(temporary)
-    # A directory may belong to somebody else, whose links are not followed.
-    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o644)
-    with os.fdopen(handle, "w") as file:
-        file.write(text + "\n")
-    os.replace(temporary, path)
+    """Put the text in the place of the file's, unflushed: what was said last is worth no wait for a disk."""
+    files.replace(path, text + "\n", flush=False)
 
 
 def note(layout: Layout, changes: list[Change]) -> None:

@@ -10,7 +10,7 @@ import os
 import signal
 from typing import Any
 
-from .. import accounts, processes, units
+from .. import accounts, files, processes, units
 from ..errors import BAD_SPEC, AgentError
 from ..layout import Layout
 from . import latest, service, unit
@@ -111,15 +111,9 @@ def _difference(path: str, new: str) -> Document | None:
 
 
 def _write(path: str, text: str) -> None:
-    temporary = f"{path}.new"
     try:
         os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
-        with open(temporary, "w") as file:
-            os.fchmod(file.fileno(), 0o644)
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        files.replace(path, text)
     except OSError as error:
         raise _forbidden(path, error) from None
 
