@@ -72,9 +72,12 @@ def verdicts(fleet: Fleet) -> dict[str, tuple[str, str]]:
 def polls_until(fleet: Fleet, node: str, since: float, verdict: tuple[str, str]) -> int:
     """How many reports the node's monitor wrote after `since`, in seconds since boot, up to the one that says so first.
     RECORDER runs there."""
-    records = [json.loads(line) for line in fleet.shell(node, f"cat {RECORDS}").splitlines()]
-    later = [tuple(said) for at, *said in records if at > since]
-    return later.index(verdict) + 1
+
+    def said() -> list[tuple[str, str]]:
+        records = [json.loads(line) for line in fleet.shell(node, f"cat {RECORDS}").splitlines()]
+        return [(state, check) for at, state, check in records if at > since]
+
+    return int(until(lambda: verdict in (found := said()) and found.index(verdict) + 1, said))
 
 
 def become(
