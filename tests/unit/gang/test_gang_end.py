@@ -71,6 +71,22 @@ def test_the_failure_that_came_first_is_named_not_the_one_that_was_heard_first(c
     assert follow_gang(cluster, nodes.dial, job).outcome.reason == "rank 3 on n3 failed first: exit code 1"
 
 
+def test_a_cancel_that_meets_a_launch_that_takes_its_job_back_has_what_it_wants(cluster, nodes):
+    early, _plan = cluster.allocate(spec())
+    cluster.withdraw(early.id, early.attempt.epoch)
+    assert release_gang(cluster, nodes.dial, early, "enough")[0].state == "CANCELED"
+    late, _plan = cluster.allocate(spec())
+
+    def meanwhile(name):
+        if cluster.leases():
+            cluster.withdraw(late.id, late.attempt.epoch)
+        return nodes.dial(name)
+
+    released, doubtful = release_gang(cluster, meanwhile, late, "enough")
+    assert (released.state, released.reason, doubtful) == ("CANCELED", "enough", {})
+    assert (cluster.leases(), cluster.view().jobs) == ([], [])
+
+
 def test_release_ends_a_gang_that_ignores_sigterm(cluster, nodes):
     job = running(cluster, nodes, "trap '' TERM; while :; do sleep 1; done", grace_s=1)
     released, doubtful = release_gang(cluster, nodes.dial, job, "enough")

@@ -8,13 +8,16 @@ import json
 import shlex
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from muster.agent import package
-from muster.remote import AgentClient, Dialer, Reply, Target, Transport, transport_to
+from muster.model import parse
+from muster.remote import AgentClient, AgentReply, Dialer, Reply, Target, Transport, transport_to
 from muster.remote.agents import agent_command, agent_path, install_command
 
 from tests.unit.remote.sshd import Sshd
@@ -198,3 +201,38 @@ def test_the_command_line_suits_any_login_shell(shell: str, tmp_path: Path) -> N
     except FileNotFoundError:
         pytest.skip(f"there is no {shell} here")
     assert (done.returncode, done.stderr) == (126, b""), shlex.join([shell, "-c", command])
+
+
+@pytest.mark.parametrize(
+    ("began", "now", "skew_s"),
+    [
+        ("00:00:01", "00:00:04", 0),  # 2 s of doing; the other 3 s may be on either way
+        ("00:00:00", "00:00:05", 0),
+        ("00:01:01", "00:01:04", 59),  # ahead, by 59 s at least
+        ("23:59:01", "23:59:04", -59),
+    ],
+)
+def test_clocks_differ_only_as_far_as_the_way_of_the_answer_does_not_explain(
+    began: str, now: str, skew_s: float
+) -> None:
+    asked = parse("2026-11-29T00:00:00Z")
+    day = {True: "2026-11-29", False: "2026-11-28"}
+    told = {name: f"{day[when < '12']}T{when}Z" for name, when in (("began", began), ("now", now))}
+    reply = AgentReply("n1", True, 0, Reply("n1", 0), asked, asked + timedelta(seconds=5), told)
+    assert reply.skew == timedelta(seconds=skew_s)
+
+
+def test_a_slow_answer_is_no_clock_that_is_behind(make: Make) -> None:
+    client = make()
+    assert client.call(["version"], timeout_s=60).ok
+    run = client.transport.run
+
+    def slow(*question: Any) -> Reply:
+        answer = run(*question)
+        time.sleep(0.5)
+        return answer
+
+    client.transport.run = slow  # type: ignore[method-assign]
+    reply = client.call(["version"], timeout_s=60)
+    assert reply.answered - reply.asked > timedelta(seconds=0.5)
+    assert reply.skew == timedelta(0)
