@@ -9,7 +9,7 @@ from ..plugin_utils.fleet_action import FleetAction
 
 try:
     from ..module_utils.door.call import Call, Result
-    from ..module_utils.health import HEADINGS, cells, look_at, unwatched
+    from ..module_utils.health import HEADINGS, cells, look_at, remarks
     from ..module_utils.model import counted, natural
     from ..plugin_utils.columns import columns
 except ImportError:  # FleetAction says what is missing
@@ -48,7 +48,7 @@ class ActionModule(FleetAction):
         changes, drains = cluster.judge_nodes(verdicts, drain=call.params["auto_drain"])
         for line in columns([HEADINGS, *map(cells, found.values())]) if found else ():
             call.say(line)
-        for line in unwatched(found) if call.params["source"] == "auto" else ():
+        for line in remarks(found, call.params["source"]):
             call.say(line)
         for name, one in found.items():
             if one.skewed:
@@ -67,7 +67,8 @@ class ActionModule(FleetAction):
         states = {name: one.health.state for name, one in found.items()}
         result: Result = {
             "changed": any(_verdict(change.before) != _verdict(change.after) for change in changes)
-            or bool(drains.drained or drains.resumed),
+            or bool(drains.drained or drains.resumed)
+            or any(one.installed for one in found.values()),
             "drained": drains.drained,
             "resumed": drains.resumed,
             "spared": drains.spared,

@@ -13,7 +13,7 @@ import typer
 
 from ..agent.version import COLLECTION_VERSION
 from ..cluster import Cluster, View, open_cluster, unknown_node
-from ..health import Steering, look_at, steer, unwatched
+from ..health import Source, Steering, look_at, remarks, steer
 from ..health import clear as clear_faults
 from ..model import ENDED, MusterError, counted, utc_now
 from ..store import actor, default_location
@@ -191,14 +191,15 @@ def health(
         if clear:
             say(f"{clear} is cleared on {wanted[0]}; the next look tells whether it is mended. Until then:")
         while True:
-            found = found or look_at(dial, wanted, "live" if live else "auto")
+            source: Source = "live" if live else "auto"
+            found = found or look_at(dial, wanted, source)
             if as_json:
                 show_json([{"node": name, "error": one.error, "report": one.report} for name, one in found.items()])
             elif found:
                 if watch:
                     clear_screen()
                 show(*(health_page(found[wanted[0]]) if names and len(wanted) == 1 else [health_table(found)]))
-                for line in [] if live else unwatched(found):
+                for line in remarks(found, source):
                     say(line)
             else:
                 typer.echo(NO_NODES)

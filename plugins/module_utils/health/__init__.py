@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from .ask import Checkup, Source, Steering, clear, look_at, steer, trouble, unwatched
+from .ask import Checkup, Source, Steering, clear, look_at, remarks, steer, trouble
 from .words import HEADINGS, cells, last_check
 
 __all__ = [
@@ -17,7 +17,7 @@ __all__ = [
     "clear",
     "last_check",
     "look_at",
+    "remarks",
     "steer",
     "trouble",
-    "unwatched",
 ]

@@ -40,6 +40,8 @@ class Checkup:
     skew_s: float | None = None
     answered: bool = True
     """Whether the node's agent has said something, if only that it cannot do as it was asked."""
+    installed: bool = False
+    """Whether the agent was put there to answer: it was missing, or another."""
 
     @property
     def skewed(self) -> bool:
@@ -74,13 +76,18 @@ class Checkup:
         )
 
 
-def unwatched(found: Mapping[str, Checkup]) -> list[str]:
-    """A line for each reason for which nodes were looked at that ought to be watched."""
+def remarks(found: Mapping[str, Checkup], asked: Source) -> list[str]:
+    """What is to be said beside the findings, a line each: where the agent was put, and, unless a look was ``asked``
+    for, which nodes were looked at that ought to be watched."""
     nodes: dict[str, list[str]] = {}
     for name, one in found.items():
-        if one.unwatched:
+        if one.unwatched and asked != "live":
             nodes.setdefault(one.unwatched, []).append(name)
-    return [f"{why} on {', '.join(names)}, which was looked at now: run monitor.yml" for why, names in nodes.items()]
+    new = [name for name, one in found.items() if one.installed]
+    told = [f"the agent was put on {', '.join(new)}, where it was missing or another"] if new else []
+    return told + [
+        f"{why} on {', '.join(names)}, which was looked at now: run monitor.yml" for why, names in nodes.items()
+    ]
 
 
 def look_at(
@@ -127,10 +134,11 @@ def trouble(outcome: Outcome[AgentReply]) -> str:
 def _checkup(outcome: Outcome[AgentReply], now: datetime) -> Checkup:
     why = trouble(outcome)
     if why:
-        answered = outcome.value is not None and bool(outcome.value.payload)
-        return Checkup(outcome.name, None, now, why, answered=answered)
+        silent = outcome.value is None or not outcome.value.payload
+        return Checkup(outcome.name, None, now, why, answered=not silent)
     reply = outcome.get()
-    return Checkup(outcome.name, reply.payload["health"], now, skew_s=round(reply.skew.total_seconds(), 3))
+    skew_s = round(reply.skew.total_seconds(), 3)
+    return Checkup(outcome.name, reply.payload["health"], now, skew_s=skew_s, installed=reply.installed)
 
 
 def _ask(

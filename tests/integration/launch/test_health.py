@@ -156,6 +156,9 @@ def test_a_node_that_does_not_answer_keeps_what_was_found_of_it(watched):
     assert silent.rc != 0
     kept = {node["name"]: node["health"]["state"] for node in watched.table("nodes")}
     assert kept == dict.fromkeys(kept, "healthy")
+    _rc, out = muster(watched, "health")
+    assert "the agent was put on n2, where it was missing or another" in out
+    assert not changed(watched.play("health"))
 
 
 def test_verify_says_by_node_and_fact_what_is_wrong_and_changes_nothing(watched):
