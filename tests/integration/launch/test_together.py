@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import shutil
 import sys
 
@@ -15,7 +16,7 @@ from tests.fakenvml import FakeNvml
 from tests.integration.launch.conftest import LOCAL, ROOT
 from tests.needs import needs
 
-ROUNDS = 50
+ROUNDS = int(os.environ.get("MUSTER_ROUNDS_TOGETHER", "24"))
 # By turns: both fit at once, or the second must wait for the first.
 SIZES = ({"slots": 2}, {"slots": 3}, {"gpus": 2}, {"gpus": 3})
 SLOTS = {"n2": 2, "n3": 2}
