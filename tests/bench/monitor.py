@@ -8,10 +8,12 @@
 
 Both run at the same time, with their first half minute unmeasured. nvitop-exporter collects as often as the monitor
 does at its base rate, every 30 s, and nobody fetches what it has. The time is that of the process with all of its
-children, those that have ended included; the memory is what each of them has resident, added up, though they share
-much of it (PSS counts that once).
+children, those that have ended included. The memory is what each of them has resident, added up (RSS), and the same
+with what they share counted once (PSS): for moments the monitor has some children that are copies of itself, and their
+RSS says nothing of what the node has less.
 
-The targets: under 0.5 % of one core on average, and under 40 MiB. Exit code 1 where one is missed.
+The targets: under 0.5 % of one core on average, under 40 MiB of RSS most of the time (the median), and of PSS always.
+Exit code 1 where one is missed.
 """
 
 from __future__ import annotations
@@ -37,7 +39,7 @@ from tests.fakenvml import FakeNvml
 GPUS = 8
 INTERVAL_S = 30
 SETTLES_S = 30.0
-SAMPLE_S = 1.0
+SAMPLE_S = 0.2
 FEWEST = 2
 """Samples."""
 MOST_OF_A_CORE = 0.005
@@ -164,19 +166,20 @@ def main(arguments: list[str] | None = None) -> int:
     seconds = options.minutes * 60
     with tempfile.TemporaryDirectory(prefix="muster-bench-", dir=options.place) as place:
         ours, theirs = measured(Path(place), seconds)
-    print(f"{'':18}{'% of a core':>12}{'RSS MiB':>9}{'most':>7}{'PSS MiB':>9}")
+    print(f"{'':18}{'% of a core':>12}{'RSS MiB':>9}{'most':>7}{'PSS MiB':>9}{'most':>7}")
     for tree in (ours, theirs):
-        rss, most, pss = median(tree.rss_mib), max(tree.rss_mib), median(tree.pss_mib)
-        print(f"{tree.name:18}{tree.used_s / seconds * 100:12.3f}{rss:9.1f}{most:7.1f}{pss:9.1f}")
-    share, most = ours.used_s / seconds, max(ours.rss_mib)
+        memory = "".join(f"{median(kind):9.1f}{max(kind):7.1f}" for kind in (tree.rss_mib, tree.pss_mib))
+        print(f"{tree.name:18}{tree.used_s / seconds * 100:12.3f}{memory}")
+    share, usual, most = ours.used_s / seconds, median(ours.rss_mib), max(ours.pss_mib)
     verdicts = [
         (share < MOST_OF_A_CORE, f"{share * 100:.3f} % of a core (under {MOST_OF_A_CORE * 100:g} %)"),
-        (most < MOST_MIB, f"{most:.1f} MiB at most (under {MOST_MIB:g})"),
+        (usual < MOST_MIB, f"{usual:.1f} MiB of RSS (under {MOST_MIB:g})"),
+        (most < MOST_MIB, f"{most:.1f} MiB of PSS at most (under {MOST_MIB:g})"),
     ]
     for met, told in verdicts:
         print(f"{'met' if met else 'MISSED'}: {told}")
-    cpu, memory = share * seconds / theirs.used_s, most / max(theirs.rss_mib)
-    print(f"{cpu:.2f} times the CPU of {PEER}, {memory:.2f} times its memory")
+    cpu, size = share * seconds / theirs.used_s, usual / median(theirs.rss_mib)
+    print(f"{cpu:.2f} times the CPU of {PEER}, {size:.2f} times its RSS")
     return 0 if all(met for met, _told in verdicts) else 1
 
 
