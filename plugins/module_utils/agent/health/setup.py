@@ -33,14 +33,14 @@ def apply(layout: Layout, text: bytes) -> Document:
     except (ValueError, KeyError, TypeError):
         raise AgentError("usage", "settings are expected on stdin, as JSON", "run monitor.yml", BAD_SPEC) from None
     prometheus = parse(settings, BY_NAME, layout.state_dir).prometheus
-    files = {layout.settings: json.dumps(settings, indent=2, sort_keys=True) + "\n"}
+    wanted = {layout.settings: json.dumps(settings, indent=2, sort_keys=True) + "\n"}
     if unit.wanted():
-        files[unit.path_of(layout)] = unit.text_of(layout, prometheus)
-    diff = [one for one in (_difference(path, new) for path, new in files.items()) if one]
+        wanted[unit.path_of(layout)] = unit.text_of(layout, prometheus)
+    diff = [one for one in (_difference(path, new) for path, new in wanted.items()) if one]
     written = {one["path"] for one in diff}
     if not dry_run:
         for path in written:
-            _write(path, files[path])
+            _write(path, wanted[path])
     changes = []
     if unit.path_of(layout) in written:
         changes.append("its unit is written")
