@@ -40,8 +40,7 @@ GPUS = 8
 INTERVAL_S = 30
 SETTLES_S = 30.0
 SAMPLE_S = 0.2
-FEWEST = 2
-"""Samples."""
+FEWEST_SAMPLES = 2
 MOST_OF_A_CORE = 0.005
 MOST_MIB = 40.0
 PEER = "nvitop-exporter"
@@ -143,7 +142,7 @@ def measured(place: Path, seconds: float, settles_s: float = SETTLES_S, peer: bo
         for tree in trees:
             tree.begin()
         until = time.monotonic() + seconds
-        while time.monotonic() < until or len(trees[0].rss_mib) < FEWEST:
+        while time.monotonic() < until or len(trees[0].rss_mib) < FEWEST_SAMPLES:
             for tree in trees:
                 tree.sample()
             time.sleep(SAMPLE_S)
