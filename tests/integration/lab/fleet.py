@@ -82,10 +82,10 @@ class Fleet:
         return self.run(*_playbook(playbook, inventory, variables), *words)
 
     def begin(self, playbook: str, *, job: dict[str, Any], on: int = 3) -> subprocess.Popen[str]:
-        """The same as a process that leads a session of its own."""
+        """The same, as a process that goes on."""
         streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
         words = _playbook(playbook, self.inventory(on), {"muster_job": job})
-        return self.lab.popen(words, cwd=ROOT, env=self.environment, start_new_session=True, **streams)
+        return self.lab.popen(words, cwd=ROOT, env=self.environment, **streams)
 
     def run(self, *words: object) -> Run:
         """A command on the controller, to its end."""
@@ -137,10 +137,16 @@ class Fleet:
 
     def remains(self, job: dict[str, Any]) -> list[str]:
         """What is left of a job that is over: its processes and supervisors on all nodes, and its leases."""
+        return self.settled(job, self.lab.nodes) + [str(lease) for lease in self.table("leases")]
+
+    def settled(self, job: dict[str, Any], nodes: Iterable[str]) -> list[str]:
+        """What of a job that is over lives on these nodes. No rank may by now; units are waited for."""
         deadline = time.monotonic() + SETTLED_S
-        while (left := self.processes(job, self.lab.nodes)) and time.monotonic() < deadline:
+        while left := self.processes(job, nodes):
+            if any(line.startswith("/proc/") for line in left) or time.monotonic() > deadline:
+                break
             time.sleep(0.2)
-        return left + [str(lease) for lease in self.table("leases")]
+        return left
 
     def wait_for_logs(self, job: dict[str, Any], ranks: int) -> dict[int, str]:
         """The logs, once so many ranks have printed something."""

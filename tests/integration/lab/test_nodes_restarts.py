@@ -74,14 +74,14 @@ def test_an_attempt_that_comes_back_when_another_has_followed_is_stopped_and_doe
     if late == "still ran it":
         assert fleet.processes(first, [old])
     else:
-        wait_until(lambda: not fleet.processes(first, [old]), PATIENCE_S, "its supervisor is gone", 0.2)
+        assert fleet.settled(first, [old]) == []
 
     fleet.lab.heal(old)
     recovered = fleet.play("recover")
     assert recovered.rc == 0, recovered.out
     epoch = first["attempts"][0]["epoch"]
     assert f"attempt 1 (epoch {epoch}), which is behind it: {old} {late} does not count" in recovered.said
-    wait_until(lambda: not fleet.processes(first, [old]), PATIENCE_S, "nothing of it is left", 0.2)
+    assert fleet.settled(first, [old]) == []
     third = fleet.job("behind")
     assert (third["state"], third["attempts"][0]["state"]) == ("RUNNING", "LOST")
     assert third["attempts"][0]["late"] == {old: late}
